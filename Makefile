@@ -1,0 +1,55 @@
+# Two commands matter: `make book` and `make test`. Everything they need goes into .venv and node_modules.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PAGE   := _build/html/index.html
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve lab test bench experiments clean
+
+help:  ## say what the commands do
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
+
+book: $(VENV)/.book node_modules/.done  ## build the site: environment, assets, notebooks, pages
+	@jupyter-book build . -n -W --keep-going -q
+	@echo "The book is ready. Open in a browser:  file://$(CURDIR)/$(PAGE)"
+
+serve: book  ## build, then serve the site on http://localhost:8000
+	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+lab: $(VENV)/.book  ## open JupyterLab on the notebooks
+	@jupyter lab book
+
+test: $(VENV)/.test book  ## lint, types, unit tests, doctests, every notebook, the site in a real browser
+	@$(BIN)/python -m tests.all
+
+bench: $(VENV)/.test book  ## side-by-side measurements, printed as ratios
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+experiments: $(VENV)/.book  ## record again every cube under book/data that is missing or unfinished
+	@for script in experiments/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove what was built (the environment and the assets stay; rm -r .venv node_modules removes them)
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; try: make book PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.book: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing the environment into $(VENV) (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test: tests/requirements.txt $(VENV)/.book
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+node_modules/.done: package.json package-lock.json $(VENV)/.book
+	@echo "Fetching the pinned browser assets"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

