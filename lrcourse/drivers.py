@@ -147,7 +147,7 @@ class Driver(Recorder):
             )
         self._next = self._plan()
         for group, lr, momentum in zip(optimizer.param_groups, *self._next, strict=True):
-            _put(group, lr, momentum)
+            _put(group, lr, None if np.isnan(momentum) else momentum)
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         super()._after(optimizer, args, kwargs)
