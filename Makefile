@@ -6,7 +6,7 @@ PAGE   := _build/html/index.html
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab test bench experiments clean
+.PHONY: help book serve lab test bench experiments notebooks clean
 
 help:  ## say what the commands do
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -21,14 +21,21 @@ serve: book  ## build, then serve the site on http://localhost:8000
 lab: $(VENV)/.book  ## open JupyterLab on the notebooks
 	@jupyter lab book
 
-test: $(VENV)/.test book  ## lint, types, unit tests, doctests, every notebook, the site in a real browser
-	@$(BIN)/python -m tests.all
+test: $(VENV)/.test book  ## lint, types, scripts, every notebook, unit tests, the site in a real browser
+	ruff check .
+	mypy
+	node --test tests/*.test.mjs
+	pytest --nbval-lax --quiet book/*.ipynb
+	pytest --doctest-modules lrcourse tests
 
 bench: $(VENV)/.test book  ## side-by-side measurements, printed as ratios
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 experiments: $(VENV)/.book  ## record again every cube under book/data that is missing or unfinished
 	@for script in experiments/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+notebooks: $(VENV)/.test  ## run the notebooks and write back their checked outputs and stills
+	@$(BIN)/python -m tests.refresh
 
 clean:  ## remove what was built (the environment and the assets stay; rm -r .venv node_modules removes them)
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
