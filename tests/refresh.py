@@ -1,8 +1,8 @@
 """Run notebooks and write back what a reader of the sources sees: checked outputs and stills.
 
 ``python -m tests.refresh [book/basics.ipynb ...]`` executes each notebook in a fresh kernel, keeps
-the outputs of cells tagged ``nbval-check-output``, strips all others, and saves the picture of every
-explorer under ``book/stills``, shown by a cell that the built book leaves out (GitHub and other
+the outputs of cells tagged ``nbval-check-output``, strips all others, and saves the picture of
+every explorer under ``book/stills``, shown by a cell that the built book leaves out (GitHub and other
 viewers of notebooks run no widgets).
 """
 
@@ -54,7 +54,7 @@ def checked(cell):
 
 def pictures(cell):
     """The mime bundles of the explorers that a cell shows."""
-    bundles = [out.data for out in cell.outputs if out.output_type in ("display_data", "execute_result")]
+    bundles = [out.get("data", {}) for out in cell.outputs]
     return [data for data in bundles if VIEW in data and "image/png" in data]
 
 

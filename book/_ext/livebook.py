@@ -108,6 +108,7 @@ def outdated(app: Sphinx, env, added, changed, removed):  # type: ignore[no-unty
 
 def links_of_this_clone(app: Sphinx, config: Config) -> None:
     """Source and launch links that lead to where this clone came from, if that is GitHub."""
+
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
         return done.stdout.strip()
