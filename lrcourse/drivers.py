@@ -24,61 +24,50 @@ from lrcourse.schedules import Schedule
 __all__ = ["Driver", "Recorder", "ReduceOnPlateau", "drive", "record"]
 
 Floats = npt.NDArray[np.float64]
-Row = list[float]
+Rule = Schedule | ReduceOnPlateau
 _driven: WeakSet[Optimizer] = WeakSet()
-_TABLES = ("used", "used_momentum", "planned", "planned_momentum")
 
 
 def _momentum_of(group: dict[str, Any]) -> float:
     """Return momentum or beta1 of a parameter group, NaN where it has neither."""
-    betas = group.get("betas", (group.get("momentum", np.nan),))
-    return float(betas[0])
+    return float(group.get("betas", (group.get("momentum", np.nan),))[0])
 
 
-def _put(group: dict[str, Any], lr: float, momentum: float | None) -> None:
+def _put(group: dict[str, Any], lr: float, momentum: float) -> None:
     if isinstance(group["lr"], torch.Tensor):
         group["lr"].fill_(lr)  # capturable optimizers keep the tensor they were given
     else:
         group["lr"] = lr
-    if momentum is not None and "betas" in group:
+    if "betas" in group and not np.isnan(momentum):
         group["betas"] = (momentum, *group["betas"][1:])
-    elif momentum is not None:
+    elif not np.isnan(momentum):
         group["momentum"] = momentum
 
 
-def _table(rows: list[Row]) -> Floats:
-    """Stack rows; groups that an optimizer got later are NaN before."""
-    width = max(map(len, rows), default=0)
-    return np.array([row + [np.nan] * (width - len(row)) for row in rows]).reshape(-1, width)
-
-
 class Recorder:
-    """The rate and the momentum that each update of an optimizer really used."""
+    """The rate and the momentum that each update of an optimizer really used; see `record`."""
+
+    _names: tuple[str, ...] = ("used", "used_momentum")
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = instance("optimizer", optimizer, Optimizer, "a torch Optimizer")
-        self._used: list[Row] = []
-        self._used_momentum: list[Row] = []
+        self._rows: dict[str, list[list[float]]] = {name: [] for name in self._names}
         self._hooks = [optimizer.register_step_post_hook(self._after)]
 
     @property
     def t(self) -> int:
         """Updates seen so far; the next one is update t."""
-        return len(self._used)
+        return len(self._rows["used"])
 
     @property
     def used(self) -> Floats:
-        """Rate that each update and parameter group used: an array (t, groups)."""
-        return _table(self._used)
+        """Rate that each update and parameter group used, an array (t, groups)."""
+        return self._table("used")
 
     @property
     def used_momentum(self) -> Floats:
-        """Momentum or beta1 that they used, NaN where there is none: an array (t, groups)."""
-        return _table(self._used_momentum)
-
-    def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._used.append([float(group["lr"]) for group in optimizer.param_groups])
-        self._used_momentum.append([_momentum_of(group) for group in optimizer.param_groups])
+        """Momentum or beta1 that each used, NaN where there is none, an array (t, groups)."""
+        return self._table("used_momentum")
 
     def close(self) -> None:
         """Stop listening; what was recorded stays, and the optimizer keeps its last rate."""
@@ -91,24 +80,31 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _table(self, name: str) -> Floats:
+        rows, groups = self._rows[name], len(self.optimizer.param_groups)
+        wide = [row + [np.nan] * (groups - len(row)) for row in rows]  # a group came later
+        return np.array(wide, np.float64).reshape(len(rows), groups)
+
+    def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        groups = optimizer.param_groups
+        self._rows["used"].append([float(group["lr"]) for group in groups])
+        self._rows["used_momentum"].append([_momentum_of(group) for group in groups])
+
 
 class Driver(Recorder):
-    """Makes update t of an optimizer use schedule(t), and records what was planned and used.
+    """Makes update t of an optimizer use schedule(t), and records both; see `drive`."""
 
-    Make one with `drive`.
-    """
+    _names = ("used", "used_momentum", "planned", "planned_momentum")
 
-    def __init__(self, optimizer: Optimizer, schedules: Any) -> None:
-        instance("optimizer", optimizer, Optimizer, "a torch Optimizer")
-        groups = optimizer.param_groups
-        single = isinstance(schedules, Schedule | ReduceOnPlateau)
-        if not single and not isinstance(schedules, Iterable):
-            raise TypeError(f"schedule must be a Schedule or one for each group, was {schedules!r}")
-        rules = [schedules] * len(groups) if single else list(schedules)
+    def __init__(self, optimizer: Optimizer, schedule: Rule | Iterable[Rule]) -> None:
+        groups = instance("optimizer", optimizer, Optimizer, "a torch Optimizer").param_groups
+        if not isinstance(schedule, Rule | Iterable):
+            raise TypeError(f"schedule must be a Schedule or one for each group, was {schedule!r}")
+        rules = [schedule] * len(groups) if isinstance(schedule, Rule) else list(schedule)
         if len(rules) != len(groups):
             raise ValueError(f"schedule must be one for each of {len(groups)} groups, was {rules}")
         for i, (rule, group) in enumerate(zip(rules, groups, strict=True)):
-            if not isinstance(rule, Schedule | ReduceOnPlateau):
+            if not isinstance(rule, Rule):
                 raise TypeError(f"schedule[{i}] must be a Schedule, was {rule!r}")
             if rule.momentum(0) is not None and np.isnan(_momentum_of(group)):
                 raise ValueError(
@@ -118,26 +114,56 @@ class Driver(Recorder):
         if optimizer in _driven:
             raise ValueError("optimizer must have one driver, it has one already: close() that one")
         super().__init__(optimizer)
-        _driven.add(optimizer)
-        self.schedules: list[Schedule | ReduceOnPlateau] = rules
-        self._planned: list[Row] = []
-        self._planned_momentum: list[Row] = []
+        self.schedules = rules
+        self._plan: tuple[list[float], list[float]] = [], []
         self._hooks.append(optimizer.register_step_pre_hook(self._before))
+        _driven.add(optimizer)
 
     @property
     def planned(self) -> Floats:
-        """Rate that the schedules asked for: an array (t, groups)."""
-        return _table(self._planned)
+        """Rate that the schedules asked for, an array (t, groups)."""
+        return self._table("planned")
 
     @property
     def planned_momentum(self) -> Floats:
-        """Momentum that they asked for, NaN where they leave it alone: an array (t, groups)."""
-        return _table(self._planned_momentum)
+        """Momentum that they asked for, NaN where they leave it alone, an array (t, groups)."""
+        return self._table("planned_momentum")
 
-    def _plan(self) -> tuple[Row, Row]:
-        moments = [rule.momentum(self.t) for rule in self.schedules]
-        rates = [rule(self.t) for rule in self.schedules]
-        return rates, [np.nan if m is None else m for m in moments]
+    def close(self) -> None:
+        """Stop driving; what was recorded stays, and the optimizer keeps its last rate."""
+        if self._hooks:  # once closed, the optimizer may have another driver
+            _driven.discard(self.optimizer)
+        super().close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return schedules and records as plain lists, numbers and strings."""
+        rows = {name: [row.copy() for row in rows] for name, rows in self._rows.items()}
+        return {"schedules": [_saved(rule) for rule in self.schedules], **rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the last update of a state that a driver with equal schedules returned.
+
+        A plateau rule gets its state back too; weights and optimizer have state dicts of their own.
+        """
+        names = ("schedules", *self._names)
+        if not isinstance(state, dict) or set(state) != set(names):
+            raise ValueError(f"state must be a dict with {', '.join(names)}, was {state!r}")
+        if len(state["schedules"]) != len(self.schedules):
+            raise ValueError(
+                f"state must be of {len(self.schedules)} schedules, was of {state['schedules']!r}"
+            )
+        if len({len(state[name]) for name in self._names}) != 1:
+            raise ValueError("state must hold tables of one length, was cut")
+        pairs = list(zip(self.schedules, state["schedules"], strict=True))
+        for rule, saved in pairs:
+            if isinstance(rule, ReduceOnPlateau):
+                rule.check_state(saved)
+            elif saved != repr(rule):
+                raise ValueError(f"state must be of {rule!r}, was of {saved}")
+        for rule, saved in pairs:
+            if isinstance(rule, ReduceOnPlateau):
+                rule.load_state_dict(saved)
+        self._rows = {name: [list(row) for row in state[name]] for name in self._names}
 
     def _before(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if len(optimizer.param_groups) != len(self.schedules):
@@ -145,62 +171,25 @@ class Driver(Recorder):
                 f"this driver was made for {len(self.schedules)} parameter groups, the optimizer "
                 f"now has {len(optimizer.param_groups)}: close() it and drive() again"
             )
-        self._next = self._plan()
-        for group, lr, momentum in zip(optimizer.param_groups, *self._next, strict=True):
-            _put(group, lr, None if np.isnan(momentum) else momentum)
+        momenta = [rule.momentum(self.t) for rule in self.schedules]
+        self._plan = (
+            [rule(self.t) for rule in self.schedules],
+            [np.nan if momentum is None else momentum for momentum in momenta],
+        )
+        for group, lr, momentum in zip(optimizer.param_groups, *self._plan, strict=True):
+            _put(group, lr, momentum)
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         super()._after(optimizer, args, kwargs)
-        self._planned.append(self._next[0])
-        self._planned_momentum.append(self._next[1])
-
-    def close(self) -> None:
-        """Stop driving; what was recorded stays, and the optimizer keeps its last rate."""
-        super().close()
-        _driven.discard(self.optimizer)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return schedules and records as plain lists, numbers and strings."""
-        return {
-            "schedules": [_saved(rule) for rule in self.schedules],
-            **{name: [row.copy() for row in getattr(self, f"_{name}")] for name in _TABLES},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that a driver with equal schedules returned.
-
-        The next update is the one after the last recorded. A plateau rule gets its state back too;
-        weights and optimizer have state dicts of their own.
-        """
-        names = ("schedules", *_TABLES)
-        if not isinstance(state, dict) or set(state) != set(names):
-            raise ValueError(f"state must be a dict with {', '.join(names)}, was {state!r}")
-        if len(state["schedules"]) != len(self.schedules):
-            raise ValueError(
-                f"state must be of {len(self.schedules)} schedules, was of {state['schedules']!r}"
-            )
-        if len({len(state[name]) for name in _TABLES}) != 1:
-            raise ValueError("state must hold tables of one length, was cut")
-        for rule, saved in zip(self.schedules, state["schedules"], strict=True):
-            if isinstance(rule, ReduceOnPlateau):
-                rule.check_state(saved)
-            elif saved != repr(rule):
-                raise ValueError(f"state must be of {rule!r}, was of {saved}")
-        for rule, saved in zip(self.schedules, state["schedules"], strict=True):
-            if isinstance(rule, ReduceOnPlateau):
-                rule.load_state_dict(saved)
-        for name in _TABLES:
-            setattr(self, f"_{name}", [list(row) for row in state[name]])
+        self._rows["planned"].append(self._plan[0])
+        self._rows["planned_momentum"].append(self._plan[1])
 
 
-def _saved(rule: Schedule | ReduceOnPlateau) -> Any:
+def _saved(rule: Rule) -> Any:
     return rule.state_dict() if isinstance(rule, ReduceOnPlateau) else repr(rule)
 
 
-def drive(
-    optimizer: Optimizer,
-    schedule: Schedule | ReduceOnPlateau | Iterable[Schedule | ReduceOnPlateau],
-) -> Driver:
+def drive(optimizer: Optimizer, schedule: Rule | Iterable[Rule]) -> Driver:
     """Make update t of `optimizer` use ``schedule(t)``, and its momentum where there is one.
 
     Parameters

@@ -1,10 +1,10 @@
 """Schedules of the learning rate: pure functions from an update to its rate.
 
 ``schedule(t)`` is the rate that update ``t`` uses, counted from 0; an array of updates gives an
-array of rates.  A schedule is data: it prints itself, compares equal, hashes, pickles and checks
-its arguments when it is made.  It never touches an optimizer: `lrcourse.drivers` does that.
+array of rates. A schedule is data: it prints itself, compares equal, hashes, pickles and checks
+its arguments when it is made. It never touches an optimizer: `lrcourse.drivers` does that.
 
-Where PyTorch has a schedule of the same name, the values agree with it over the whole run.  After
+Where PyTorch has a schedule of the same name, the values agree with it over the whole run. After
 the run a schedule stays at its last value, unless it is periodic by nature; each docstring says
 under *Elsewhere* where other libraries part from this.
 """
@@ -61,7 +61,7 @@ def _optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 _SHAPES = ("cos", "linear", "sqrt")
 _positive = partial(count, low=1)
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(["lr", "gamma", "factor", "decay_rate"], partial(number, low=0)),
+    **dict.fromkeys(["lr", "floor", "gamma", "factor", "decay_rate"], partial(number, low=0)),
     **dict.fromkeys(["steps", "step_size", "cycle", "multiply", "up_steps"], _positive),
     **dict.fromkeys(["down_steps", "timescale"], _optional(_positive)),
     **dict.fromkeys(["warmup_steps", "stable_steps", "decay_steps"], count),
@@ -105,8 +105,7 @@ class Schedule(ABC):
     """A rule that gives every update its learning rate.
 
     A subclass is a frozen dataclass with a method ``_rate`` from an int64 vector of updates to a
-    float64 vector of rates.  Fields whose names this module knows (``lr``, ``steps``, ``floor`` …)
-    are checked when the schedule is made.
+    float64 vector of rates. Fields with the names used here (``lr``, ``steps``, …) are checked.
 
     >>> schedule = Step(lr=0.1, step_size=2)
     >>> schedule(0), schedule(np.arange(4))
@@ -121,9 +120,8 @@ class Schedule(ABC):
         for name in (field.name for field in fields(self)):
             if name in _CHECKS:
                 object.__setattr__(self, name, _CHECKS[name](name, getattr(self, name)))
-            elif name == "floor":
-                floor = number("floor", getattr(self, name), low=0, high=getattr(self, "lr", None))
-                object.__setattr__(self, name, floor)
+        if hasattr(self, "floor") and hasattr(self, "lr"):
+            number("floor", self.floor, low=0, high=self.lr)
 
     @overload
     def __call__(self, t: int | np.integer[Any]) -> float: ...
@@ -133,15 +131,10 @@ class Schedule(ABC):
         """Return the rate of update `t`, an integer >= 0 or an array of them of any shape."""
         return self._at(t, self._rate)
 
-    @overload
-    def momentum(self, t: int | np.integer[Any]) -> float | None: ...
-    @overload
-    def momentum(self, t: Updates) -> Floats | None: ...
-    def momentum(self, t: Any) -> float | Floats | None:
-        """Return the momentum of update `t`, or None where the schedule leaves it alone."""
-        if self._momentum(np.zeros(1, np.int64)) is None:
-            return None
-        return self._at(t, self._momentum)
+    def momentum(self, t: Any) -> Any:
+        """Return the momentum of update `t`, or None if the schedule leaves it alone."""
+        alone = self._momentum(np.zeros(1, np.int64)) is None
+        return None if alone else self._at(t, self._momentum)
 
     def __mul__(self, factor: float) -> Scaled:
         return Scaled(self, factor)
@@ -188,7 +181,7 @@ class Constant(Schedule):
 class Step(Schedule):
     """Multiply the rate by `gamma` every `step_size` updates: lr · γ^⌊t / step_size⌋.
 
-    *Elsewhere*: torch ``StepLR`` is equal. timm's steps come one update early.
+    *Elsewhere*: equal in torch ``StepLR``; in timm the steps come one update early.
 
     >>> Step(0.1, step_size=30)([29, 30, 60])
     array([0.1  , 0.01 , 0.001])
@@ -206,10 +199,8 @@ class Step(Schedule):
 class MultiStep(Schedule):
     """Multiply the rate by `gamma` at each milestone: lr · γ^#{m : m ≤ t}.
 
-    The milestone itself already uses the lower rate. Milestones are sorted; one given twice counts
-    twice.
-
-    *Elsewhere*: torch ``MultiStepLR`` is equal. timm drops one update earlier, Keras
+    The update at the milestone already uses the lower rate. One given twice counts twice.
+    *Elsewhere*: equal in torch ``MultiStepLR``; timm drops one update earlier, Keras
     ``PiecewiseConstantDecay`` one later.
 
     >>> MultiStep(1.0, milestones=[10, 15], gamma=0.5)([9, 10, 14, 15])
@@ -229,8 +220,8 @@ class MultiStep(Schedule):
 class Exponential(Schedule):
     """Multiply the rate by `gamma` at every update: lr · γ^t.
 
-    *Elsewhere*: torch ``ExponentialLR`` is equal. Keras counts in units of ``decay_steps``:
-    its rate r is γ = r ** (1 / decay_steps) here.
+    *Elsewhere*: equal in torch ``ExponentialLR``; Keras spreads its rate over decay_steps updates,
+    γ = rate ** (1 / decay_steps).
 
     >>> Exponential(1.0, gamma=0.5)(np.arange(4))
     array([1.   , 0.5  , 0.25 , 0.125])
@@ -247,10 +238,9 @@ class Exponential(Schedule):
 class InverseTime(Schedule):
     """Divide the rate by a number that grows linearly: lr / (1 + decay_rate · t / decay_steps).
 
-    With `staircase` the quotient t / decay_steps is rounded down. A decay like 1/t is the slowest
-    that still meets the classical conditions Σ lr = ∞, Σ lr² < ∞ (Robbins & Monro 1951).
-
-    *Elsewhere*: Keras ``InverseTimeDecay`` is equal; torch has none.
+    With `staircase` the quotient t / decay_steps is rounded down. The rates sum to infinity and
+    their squares do not, as Robbins & Monro (1951) ask. *Elsewhere*: equal in Keras
+    ``InverseTimeDecay``; torch has none.
 
     >>> InverseTime(1.0, decay_rate=1.0, decay_steps=10)([0, 10, 30])
     array([1.  , 0.5 , 0.25])
@@ -275,10 +265,8 @@ class Polynomial(Schedule):
     """Fall from `lr` to `floor` like a power: floor + (lr − floor) (1 − t / steps)^power.
 
     Power 1 is the straight line. The floor is first used at t = steps, after the last update of
-    the run.
-
-    *Elsewhere*: torch ``PolynomialLR`` is equal, its floor is 0; torch ``LinearLR`` that falls is
-    power 1.
+    the run, and stays. *Elsewhere*: equal in torch ``PolynomialLR``, whose floor is 0, and with
+    power 1 in a falling ``LinearLR``.
 
     >>> Polynomial(1.0, steps=4)(np.arange(6))
     array([1.  , 0.75, 0.5 , 0.25, 0.  , 0.  ])
@@ -298,12 +286,9 @@ class Polynomial(Schedule):
 class Cosine(Schedule):
     """Fall along half a cosine: floor + (lr − floor) (1 + cos(π t / steps)) / 2.
 
-    The floor is first used at t = steps and stays.
-
-    *Elsewhere*: torch ``CosineAnnealingLR`` is equal up to t = steps, then it rises again with
-    period 2·steps, as does the cosine of transformers; optax, Keras and timm stay. In optax and
-    Keras the floor is a fraction of the rate.
-
+    The floor is first used at t = steps and stays. *Elsewhere*: equal in torch
+    ``CosineAnnealingLR`` up to t = steps, where it and transformers' cosine rise again; optax,
+    Keras and timm stay. In optax and Keras the floor is a fraction of the rate.
     Source: Loshchilov & Hutter 2017, SGDR, eq. 5.
 
     >>> Cosine(1.0, steps=4)([0, 2, 4, 5]).round(3)
@@ -322,13 +307,10 @@ class Cosine(Schedule):
 class CosineRestarts(Schedule):
     """Repeat the half cosine, each time over a cycle `multiply` times as long, without end.
 
-    Cycle i starts at cycle · (1 + multiply + … + multiply^(i−1)). Its first update uses `lr`; the
-    floor itself is never used. Cycles are counted in integers, so that none is lost to rounding.
-
-    *Elsewhere*: torch ``CosineAnnealingWarmRestarts`` stepped without an argument is equal;
-    ``step(epoch)`` finds the cycle by a logarithm, and rounding sometimes misses a restart.
-
-    Source: Loshchilov & Hutter 2017, SGDR.
+    Cycle i starts at cycle · (1 + multiply + … + multiply^(i−1)) with `lr`; the floor itself is
+    never used. Cycles are counted in integers, so that rounding loses none. *Elsewhere*: equal in
+    torch ``CosineAnnealingWarmRestarts``, but its ``step(epoch)`` finds the cycle by a logarithm
+    and misses some restarts. Source: Loshchilov & Hutter 2017, SGDR.
 
     >>> CosineRestarts(1.0, cycle=2, multiply=2)(np.arange(7)).round(3)
     array([1.   , 0.5  , 1.   , 0.854, 0.5  , 0.146, 1.   ])
@@ -355,11 +337,10 @@ class CosineRestarts(Schedule):
 class LinearWarmup(Schedule):
     """Rise linearly to `lr`, which is first used at t = warmup_steps, and stay there.
 
-    The first update uses start · lr. By default start = 1 / (warmup_steps + 1), which makes equal
-    increments, (t + 1) / (warmup_steps + 1) · lr, and wastes no update. Zero steps mean no warmup.
-
-    *Elsewhere*: torch ``LinearLR(start_factor=start, total_iters=warmup_steps)`` is equal. optax,
-    Keras, timm and transformers start at 0 by default: their first update does nothing.
+    The first update uses start · lr. By default start = 1 / (warmup_steps + 1): equal increments,
+    (t + 1) / (warmup_steps + 1) · lr, and no wasted update. *Elsewhere*: equal in torch
+    ``LinearLR(start_factor=start)``, except that 0 steps are no warmup here and leave torch at the
+    start for ever. optax, Keras, timm and transformers start at 0: their first update does nothing.
 
     >>> LinearWarmup(1.0, warmup_steps=4)(np.arange(6))
     array([0.2, 0.4, 0.6, 0.8, 1. , 1. ])
@@ -377,8 +358,7 @@ class LinearWarmup(Schedule):
 class ConstantWarmup(Schedule):
     """Use factor · lr for the first `warmup_steps` updates, then lr.
 
-    *Elsewhere*: torch ``ConstantLR`` is equal.
-
+    *Elsewhere*: equal in torch ``ConstantLR``, except for 0 steps, see `LinearWarmup`.
     Source: Goyal et al. 2017, section 2.2, who prefer the linear one.
 
     >>> ConstantWarmup(1.0, warmup_steps=2, factor=0.5)(np.arange(4))
@@ -397,12 +377,9 @@ class ConstantWarmup(Schedule):
 class InverseSqrt(Schedule):
     """Rise linearly over `warmup_steps`, then fall like 1/√t, without end.
 
-    With T = timescale and s = t − warmup_steps the rate is lr · √(T / (T + s)) for s ≥ 0. By
-    default T = max(warmup_steps, 1), so that it is lr · √(warmup_steps / t).
-
-    *Elsewhere*: transformers ``get_inverse_sqrt_schedule`` is equal after the warmup, which starts
-    at 0 there (`start`, see `LinearWarmup`); its default timescale without warmup is 10,000.
-
+    With T = timescale and s = t − warmup_steps ≥ 0 the rate is lr · √(T / (T + s)). By default
+    T = max(warmup_steps, 1), which gives lr · √(warmup_steps / t). *Elsewhere*: equal in
+    transformers after the warmup, which starts at 0 there; without one its T is 10,000.
     Source: Vaswani et al. 2017, section 5.3.
 
     >>> InverseSqrt(1.0, warmup_steps=4)([0, 4, 16, 64])
@@ -425,14 +402,11 @@ class InverseSqrt(Schedule):
 class WarmupStableDecay(Schedule):
     """Rise linearly to `lr`, hold it, then fall to `floor`: three phases counted in updates.
 
-    The peak is first used at W = warmup_steps, the fall starts from it at W + stable_steps, and
-    the floor is first used decay_steps later. `anneal` is the shape of the fall: "linear", "cos",
-    or "sqrt" for 1 − √fraction. A phase of 0 steps is left out.
-
-    *Elsewhere*: transformers ``get_wsd_schedule`` has the same three moments; its warmup starts at
-    its minimum, its fall is a cosine. torch has none.
-
-    Source: Hu et al. 2024, MiniCPM, section 4; Hägele et al. 2024 for "sqrt".
+    The peak is first used at t = warmup_steps, the fall starts from it stable_steps later, and the
+    floor is first used decay_steps after that. `anneal` shapes the fall: "linear", "cos", or "sqrt"
+    for 1 − √fraction. A phase of 0 steps is left out. *Elsewhere*: transformers has the same three
+    moments, starts at its minimum and falls along a cosine; torch has none.
+    Source: Hu et al. 2024, MiniCPM; Hägele et al. 2024 for "sqrt".
 
     >>> WarmupStableDecay(1.0, warmup_steps=1, stable_steps=2, decay_steps=2)(np.arange(7))
     array([0.5, 1. , 1. , 1. , 0.5, 0. , 0. ])
@@ -450,9 +424,7 @@ class WarmupStableDecay(Schedule):
     def fractions(
         cls, lr: float, steps: int, warmup: float = 0.05, decay: float = 0.2, **options: Any
     ) -> WarmupStableDecay:
-        """Split a run of `steps` updates; what warmup and decay leave is held.
-
-        The counts always sum to `steps`; sums of fractions are never compared with 1.
+        """Split a run of `steps` updates: the counts always sum to it, the middle takes the rest.
 
         >>> schedule = WarmupStableDecay.fractions(1.0, 10, warmup=0.1, decay=0.9)
         >>> schedule.warmup_steps, schedule.stable_steps, schedule.decay_steps
@@ -477,14 +449,10 @@ class WarmupStableDecay(Schedule):
 class Triangular(Schedule):
     """Rise linearly from `floor` to `lr` in `up_steps`, fall in `down_steps`, and again, for ever.
 
-    With c = ⌊t / (up + down)⌋ complete cycles and x = t − c (up + down), the height is x / up up
-    to x = up, then (up + down − x) / down, and the rate floor + (lr − floor) · height. The peak is
-    first used at t = up_steps. `down_steps` is `up_steps` by default. `momentum_range` = (low,
-    high) makes the momentum move against the rate: high − (high − low) · height.
-
-    *Elsewhere*: torch ``CyclicLR`` is equal (base_lr is `floor`, max_lr is `lr`), but it also
-    cycles the momentum between 0.8 and 0.9 unless told not to.
-
+    At x updates into a cycle the height is x / up, and past the peak (up + down − x) / down; the
+    rate is floor + (lr − floor) · height. `down_steps` is `up_steps` by default. With
+    `momentum_range` = (low, high) the momentum is high − (high − low) · height. *Elsewhere*: equal
+    in torch ``CyclicLR``, which cycles the momentum from 0.9 to 0.8 unless told not to.
     Source: Smith 2017, Cyclical Learning Rates, section 3.1.
 
     >>> Triangular(1.0, floor=0.5, up_steps=2)(np.arange(6))
@@ -551,21 +519,17 @@ class OneCycle(Schedule):
     """One rise to a large rate and one long fall far below the start, over a run of `steps`.
 
     From lr / div_factor up to `lr` at t = pct_start · steps − 1, then down to lr / div_factor /
-    final_div_factor at the last update, t = steps − 1, and flat from there on. The momentum goes
+    final_div_factor at t = steps − 1, the last update, and flat from there on. The momentum moves
     from high to low and back; ``momentum_range=None`` leaves it alone. With `three_phase` the fall
-    mirrors the rise and a third phase goes on to the end value with the momentum at its high;
-    `pct_start` is then at most 0.5. `anneal` is "cos" or "linear" (or "sqrt").
+    mirrors the rise and a third phase goes on to the end; `pct_start` is then at most 0.5.
+    `anneal` is "cos", "linear" or "sqrt". A peak that would come before the first update comes at
+    it: where pct_start · steps ≤ 1 the run starts with `lr`, and so does a run of one update.
 
-    A peak that would come before the first update (pct_start · steps ≤ 1) comes at it: a run of
-    one update uses `lr`.
-
-    *Elsewhere*: torch ``OneCycleLR`` is equal for t < steps where pct_start · steps > 1. At = 1 it
-    divides by zero; below 1 it never uses the peak, and a run of one update uses the end value; it
-    lets t = steps pass, one update after the end, and climbs again; and with three phases and
-    pct_start > 0.5 it silently stops before the end value. In fastai the peak comes at 25 %, and
-    the end value, lr / 1e5, is approached but never used.
-
-    Source: Smith & Topin 2018, Super-Convergence; fastai for cosine, two phases and the defaults.
+    *Elsewhere*: equal in torch ``OneCycleLR`` for t < steps and pct_start · steps > 1. At 1 it
+    divides by zero, below 1 it never reaches the peak, and a run of one update uses the end value;
+    one update too many climbs again; three phases with pct_start > 0.5 stop before the end. In
+    fastai the peak comes at 25 %, and the end, lr / 1e5, is never used.
+    Source: Smith & Topin 2018, Super-Convergence; fastai for two cosine phases and the defaults.
 
     >>> schedule = OneCycle(1.0, steps=10)
     >>> schedule([0, 2, 9]), schedule.momentum([0, 2, 9])
@@ -615,10 +579,9 @@ class OneCycle(Schedule):
 class Joined(Schedule):
     """Schedules one after the other; each sees the time since its own boundary.
 
-    Piece i is used for boundaries[i−1] ≤ t < boundaries[i]. Two equal boundaries leave a piece out.
-    Either all pieces plan the momentum or none.
-
-    *Elsewhere*: torch ``SequentialLR`` and optax ``join_schedules`` are equal.
+    Piece i is used for boundaries[i−1] ≤ t < boundaries[i]; two equal boundaries leave one out.
+    All pieces plan the momentum or none. *Elsewhere*: equal in torch ``SequentialLR`` and optax
+    ``join_schedules``.
 
     >>> join([LinearWarmup(1.0, 2, start=0.0), Exponential(1.0, 0.5)], [2])(np.arange(5))
     array([0.  , 0.5 , 1.  , 0.5 , 0.25])
