@@ -28,7 +28,6 @@ from lrcourse.surfaces import Surface
 Array = NDArray[np.float64]
 Numbers = float | Array
 State = dict[str, Array]
-Schedule = Callable[[Any], Any]
 
 _LIMITS: dict[str, dict[str, Any]] = {
     "momentum": {"low": 0, "high": 1},
@@ -134,8 +133,8 @@ class Momentum(Rule):
 
     ``velocity = momentum * velocity + grad``, which grows to ``1 / (1 - momentum)`` times a steady
     gradient.  With `nesterov` the direction is the velocity one push ahead,
-    ``momentum * velocity + grad``.  On a bowl of curvature c plain momentum converges exactly for
-    ``0 < lr * c < 2 * (1 + momentum)``.
+    ``momentum * velocity + grad``.  On a bowl of curvature c plain momentum converges if and
+    only if ``0 < lr * c < 2 * (1 + momentum)``.
 
     (Polyak, 1964; Sutskever et al., 2013, section 2.  The rate stands outside the velocity, as in
     torch; Keras puts it inside, so the two part when the rate changes.)
@@ -206,7 +205,7 @@ class Adam(Rule):
 
     ``mean`` and ``square`` are moving averages of the gradient and of its square.  After t + 1
     updates their weights sum to ``1 - beta^(t + 1)`` only, so they are divided by that.
-    The first update therefore moves every parameter by `lr`, whatever its gradient.
+    The first update therefore moves every parameter by about `lr`, however small its gradient.
 
     Parameters
     ----------
@@ -237,8 +236,8 @@ class Adam(Rule):
 class AdamW(Adam):
     """Adam with decoupled weight decay: parameters shrink by ``1 - lr * weight_decay``, undivided.
 
-    (Loshchilov and Hutter, 2019, algorithm 2, with `lr` for their schedule
-    multiplier, as in torch.)
+    (Loshchilov and Hutter, 2019, algorithm 2, with `lr` for their schedule multiplier, as in
+    torch.)
     """
 
     weight_decay: Numbers = field(default=0.01, kw_only=True)
@@ -286,7 +285,10 @@ def descend(
     >>> path.x[:, 0], path.loss
     (array([1.  , 0.5 , 0.25, 0.  ]), array([1.    , 0.25  , 0.0625, 0.    ]))
     """
-    start, rates, noise = (np.asarray(a, dtype=float) for a in (start, rates, noise))
+    start, rates, noise = surface.points(start), np.asarray(rates, float), np.asarray(noise, float)
+    wrong = rates[~((rates >= 0) & np.isfinite(rates))] if rates.ndim else rates[None]
+    if wrong.size:
+        raise ValueError(f"rates must be finite numbers >= 0, one for each update, was {wrong[0]}")
     steps, dim = rates.shape[-1], surface.dim
     noise = np.broadcast_to(noise, np.broadcast_shapes(noise.shape, (steps, dim)))
     runs = np.broadcast_shapes(start.shape[:-1], rates.shape[:-1], noise.shape[:-2], rule.shape)
@@ -297,12 +299,12 @@ def descend(
     diverged_at = np.full(runs, -1)
     with np.errstate(all="ignore"):
         for t in range(steps + 1):
-            losses[t] = surface.value(x)
-            gone = ~(np.abs(losses[t]) <= bound)  # also true of NaN
+            loss = surface.value(x)
+            gone = ~(np.abs(loss) <= bound)  # also true of NaN
             if gone.any():
                 diverged_at[gone & (diverged_at < 0)] = t
-                losses[t][gone] = np.nan
-                x = np.where(gone[..., None], np.nan, x)
+                loss, x = np.where(gone, np.nan, loss), np.where(per_run(gone), np.nan, x)
+            losses[t] = loss
             xs[t] = x
             if t < steps:
                 grad = surface.grad(x) + noise[..., t, :]
@@ -327,8 +329,8 @@ def descents(
 
     Parameters
     ----------
-    surface : a `Surface`; several must have the same number of parameters d.
-    rule : a `Rule`, plain gradient descent by default.
+    surface : a `Surface` of d parameters; several must have the same d.
+    rule : a `Rule`; by default gradient descent, to which `momentum` can be given.
     steps : number of updates, at least 1.
     bound : a loss beyond this in size counts as diverged, see `descend`.
     lr : the rate, >= 0, or a schedule; beside `schedule`, the factor on it, 1 by default.
@@ -369,59 +371,71 @@ def descents(
     if "seed" in settings:
         settings["seed"] = settings.pop("seed")  # its dimension comes last
 
-    single = {"start": (surface.dim,) if surface.dim > 1 else (), "betas": (2,)}
-    axes = {name: _axis(name, value, single.get(name, ())) for name, value in settings.items()}
-    dims = [name for name, axis in axes.items() if axis]
-
-    def spread(name: str, check: Callable[[Any], Any], default: Any = None) -> Array:
-        """The checked values of a setting, laid along its own dimension of the grid."""
-        if name not in dims:
-            return np.asarray(check(settings.get(name, default)))
-        values = np.array([check(value) for value in axes[name].values()])
-        place = [len(values) if dim == name else 1 for dim in dims]
-        return values.reshape(*place, *values.shape[1:])
-
     def kicks(seed: Any) -> Array:
         return np.random.default_rng(count("seed", seed)).standard_normal((steps, surface.dim))
 
-    lr = spread("lr", lambda value: number("lr", value, low=0), 1.0)
-    rates = lr[..., None] * spread("schedule", lambda value: _rates(value, steps), np.ones_like)
-    noise = spread("noise", lambda value: number("noise", value, low=0), 0.0)
-    start = spread("start", lambda value: _point(value, surface.dim), surface.start)
+    point = (surface.dim,) if surface.dim > 1 else ()
+    grid = _Grid(settings, {"start": point, "betas": (2,)})
+    lr = grid.spread("lr", lambda value: number("lr", value, low=0), 1.0)
+    rates = per_run(lr) * grid.spread("schedule", lambda value: _rates(value, steps), np.ones_like)
+    noise = grid.spread("noise", lambda value: number("noise", value, low=0), 0.0)
     changes: dict[str, Any] = {
-        name: spread(name, lambda value: value)
-        for name in rule.hyperparameters()
-        if name in settings
+        name: grid.spread(name) for name in rule.hyperparameters() if name in settings
     }
     if "betas" in changes:
         changes["betas"] = tuple(np.moveaxis(changes["betas"], -1, 0))
     path = descend(
         replace(rule, **changes),
         surface,
-        start,
+        grid.spread("start", lambda value: _point(value, surface.dim), surface.start),
         rates,
-        noise=noise[..., None, None] * spread("seed", kicks, 0),
+        noise=noise[..., None, None] * grid.spread("seed", kicks, 0),
         bound=bound,
     )
     step = np.arange(steps + 1)
-    last = np.where(path.diverged_at < 0, steps, path.diverged_at)[..., None]
+    last = per_run(np.where(path.diverged_at < 0, steps, path.diverged_at))
     rate = np.where(step < last, np.append(rates, rates[..., -1:], axis=-1), np.nan)
-    along = [*dims, "step"]
+    over = [*grid.dims, "step"]
     return xr.Dataset(
-        {f"x{i}": (along, path.x[..., i]) for i in range(surface.dim)}
-        | {"loss": (along, path.loss), "rate": (along, rate)}
-        | {"diverged_at": (dims, path.diverged_at)},
-        {name: list(axes[name]) for name in dims} | {"step": step},
-        {"surface": surface.label, "rule": repr(rule), "steps": steps, "bound": bound}
-        | {name: str(settings[name]) for name in settings if name not in dims},
+        {f"x{i}": (over, path.x[..., i]) for i in range(surface.dim)}
+        | {"loss": (over, path.loss), "rate": (over, rate)}
+        | {"diverged_at": (grid.dims, path.diverged_at)},
+        grid.coords | {"step": step},
+        {"surface": surface.label, "rule": repr(rule), "steps": steps, "bound": bound} | grid.attrs,
     )
+
+
+class _Grid:
+    """The settings of many runs: each has one value, or values along a dimension of its own."""
+
+    def __init__(self, settings: dict[str, Any], single: dict[str, tuple[int, ...]]) -> None:
+        self.settings = settings
+        axes = {name: _axis(name, value, single.get(name, ())) for name, value in settings.items()}
+        self.axes = {name: axis for name, axis in axes.items() if axis}
+        self.dims = list(self.axes)
+        self.coords: dict[str, Any] = {name: list(axis) for name, axis in self.axes.items()}
+        self.attrs = {
+            name: value if type(value) in (int, float) else str(value)
+            for name, value in settings.items()
+            if name not in self.axes
+        }
+
+    def spread(
+        self, name: str, check: Callable[[Any], Any] = np.asarray, default: Any = None
+    ) -> Array:
+        """The checked values of a setting, laid along its dimension of the grid."""
+        if name not in self.axes:
+            return np.asarray(check(self.settings.get(name, default)))
+        values = np.array([check(value) for value in self.axes[name].values()])
+        place = [len(values) if dim == name else 1 for dim in self.dims]
+        return values.reshape(*place, *values.shape[1:])
 
 
 def _axis(name: str, value: Any, single: tuple[int, ...] = ()) -> dict[Any, Any]:
     """Label -> value for a setting that spans a dimension; empty for a value of shape `single`."""
     if isinstance(value, Mapping):
         axis = dict(value)
-    elif np.shape(value) == single:
+    elif np.shape(value) in [(), single]:
         return {}
     else:
         axis = {_label(one): one for one in value}
@@ -454,10 +468,7 @@ def _stack(name: str, runs: dict[Any, xr.Dataset]) -> xr.Dataset:
 def _rates(schedule: Any, steps: int) -> Array:
     if not callable(schedule):
         raise TypeError(f"schedule must be a function such as Cosine(0.1, 100), was {schedule!r}")
-    rates = np.broadcast_to(np.asarray(schedule(np.arange(steps)), dtype=float), (steps,))
-    for t in np.flatnonzero(~((rates >= 0) & np.isfinite(rates))):
-        raise ValueError(f"schedule must give finite rates >= 0, was {rates[t]} at t = {t}")
-    return rates
+    return np.broadcast_to(np.asarray(schedule(np.arange(steps)), dtype=float), (steps,))
 
 
 def _point(value: Any, dim: int) -> Array:

@@ -50,17 +50,27 @@ class Surface(ABC):
     @abstractmethod
     def _hessian(self, x: Array) -> Array: ...
 
+    def points(self, x: ArrayLike) -> Array:
+        """`x` as floats, if its shape is (..., d)."""
+        points = np.asarray(x, dtype=float)
+        if points.shape[-1:] != (self.dim,):
+            raise ValueError(
+                f"x must have a last axis of length {self.dim}, one for each parameter of "
+                f"{self.label}, its shape was {points.shape}"
+            )
+        return points
+
     def value(self, x: ArrayLike) -> Array:
         """The loss at `x`: shape (..., d) -> (...)."""
-        return self._value(self._points(x))
+        return self._value(self.points(x))
 
     def grad(self, x: ArrayLike) -> Array:
         """The gradient at `x`: shape (..., d) -> (..., d)."""
-        return self._grad(self._points(x))
+        return self._grad(self.points(x))
 
     def hessian(self, x: ArrayLike) -> Array:
         """The second derivatives at `x`: shape (..., d) -> (..., d, d)."""
-        return self._hessian(self._points(x))
+        return self._hessian(self.points(x))
 
     def sharpness(self, x: ArrayLike) -> Array:
         """The largest curvature at `x` in any direction: shape (..., d) -> (...)."""
@@ -93,15 +103,6 @@ class Surface(ABC):
         coords = {f"x{i}": np.linspace(*box, n) for i, box in enumerate(self.bounds)}
         values = self.value(np.stack(np.meshgrid(*coords.values()), axis=-1))
         return xr.DataArray(values, coords, list(coords)[::-1], "loss", {"label": self.label})
-
-    def _points(self, x: ArrayLike) -> Array:
-        points = np.asarray(x, dtype=float)
-        if points.shape[-1:] != (self.dim,):
-            raise ValueError(
-                f"x must have a last axis of length {self.dim}, one for each parameter of "
-                f"{self.label}, its shape was {points.shape}"
-            )
-        return points
 
 
 def _frozen(name: str, values: Any) -> Any:
@@ -141,7 +142,7 @@ class Quadratic(Surface):
         curvature, centre = _frozen("curvature", self.curvature), _frozen("centre", self.centre)
         matrix = np.atleast_1d(np.array(curvature))
         matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
-        if not matrix.size or matrix.shape != matrix.T.shape or np.any(matrix != matrix.T):
+        if matrix.ndim != 2 or not matrix.size or not np.array_equal(matrix, matrix.T):
             raise ValueError(
                 "curvature must be a number, a sequence of numbers or a symmetric matrix, "
                 f"was {self.curvature!r}"
