@@ -129,12 +129,12 @@ class Schedule(ABC):
     def __call__(self, t: Updates) -> Floats: ...
     def __call__(self, t: Any) -> float | Floats:
         """Return the rate of update `t`, an integer >= 0 or an array of them of any shape."""
-        return self._at(t, self._rate)
+        rate: float | Floats = self._at(t, self._rate)
+        return rate
 
     def momentum(self, t: Any) -> Any:
         """Return the momentum of update `t`, or None if the schedule leaves it alone."""
-        alone = self._momentum(np.zeros(1, np.int64)) is None
-        return None if alone else self._at(t, self._momentum)
+        return self._at(t, self._momentum)
 
     def __mul__(self, factor: float) -> Scaled:
         return Scaled(self, factor)
@@ -147,16 +147,18 @@ class Schedule(ABC):
     def _momentum(self, t: Ints) -> Floats | None:
         return None
 
-    def _at(self, t: Any, formula: Callable[[Ints], Floats | None]) -> float | Floats:
+    def _at(self, t: Any, formula: Callable[[Ints], Floats | None]) -> Any:
         # A scalar travels as a vector of one: NumPy rounds scalars and vectors differently.
         updates = np.asarray(t)
         if updates.dtype.kind not in "iu":
             raise TypeError(f"t must be an integer >= 0 or an array of them, was {t!r}")
-        if updates.size and updates.min() < 0:
-            raise ValueError(f"t must be an integer >= 0 or an array of them, was {t!r}")
         flat = updates.astype(np.int64).ravel()
-        with np.errstate(over="ignore"):
-            values = np.asarray(formula(flat))
+        if flat.min(initial=0) < 0:
+            raise ValueError(f"t must be an integer >= 0 or an array of them, was {t!r}")
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = formula(flat)
+        if values is None:
+            return None
         if not np.isfinite(values).all():
             first = flat[~np.isfinite(values)].min()
             raise ValueError(f"{self!r} is too large for a float at t = {first}")

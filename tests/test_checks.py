@@ -12,13 +12,15 @@ from lrcourse._checks import choice, count, flag, instance, number
 )
 def test_number_returns_a_plain_float(value):
     result = number("lr", value)
-    assert result == 2.0 and type(result) is float
+    assert result == 2.0
+    assert type(result) is float
 
 
 @pytest.mark.parametrize("value", [2, np.int8(2), np.uint64(2), np.array(2), torch.tensor(2)])
 def test_count_returns_a_plain_int(value):
     result = count("steps", value)
-    assert result == 2 and type(result) is int
+    assert result == 2
+    assert type(result) is int
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_count_returns_a_plain_int(value):
     ],
 )
 def test_number_out_of_range(value, limits, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError) as error:  # noqa: PT011
         number("lr", value, **limits)
     assert str(error.value) == message
 

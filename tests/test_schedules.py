@@ -311,7 +311,7 @@ def test_updates_are_integers(t):
         Constant(0.1)(t)
 
 
-@pytest.mark.parametrize("t", [-1, [3, -2]])
+@pytest.mark.parametrize("t", [-1, [3, -2], 2**63])
 def test_updates_are_not_negative(t):
     with pytest.raises(ValueError, match="^t must be an integer >= 0 or an array of them, was "):
         OneCycle(0.1, 10).momentum(t)
