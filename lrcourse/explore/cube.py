@@ -1,0 +1,313 @@
+"""A dataset made ready to travel: names and numbers in words, arrays in one binary buffer.
+
+Nothing here draws.  `Cube` reads slices for the still picture and packs the same arrays for the
+page; the JavaScript side unpacks them with the formulas written at `Cube.pack`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from lrcourse._checks import count
+
+Array = NDArray[Any]
+Selection = Mapping[str, int]
+
+EXACT_SIZE = 20_000  # up to this many numbers an array travels as float32, above as 16-bit codes
+MISSING = 65_535
+WORDS = {
+    "lr": "learning rate",
+    "rate": "used rate",
+    "planned": "planned rate",
+    "used": "used rate",
+    "val_loss": "validation loss",
+    "val_accuracy": "validation accuracy",
+    "train_loss": "training loss",
+    "eval_step": "step",
+    "x0": "x₀",
+    "x1": "x₁",
+}
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number to three significant digits, whole numbers in full.
+
+    >>> [number(v) for v in (0.031623, 300, -2.5, 3.2e-5, 1e-6, 123456.7)]
+    ['0.0316', '300', '−2.5', '3.2×10⁻⁵', '10⁻⁶', '1.23×10⁵']
+    """
+    if math.isnan(value):
+        return "no value"
+    size, sign = abs(float(value)), "−" if value < 0 else ""
+    if math.isinf(size):
+        return sign + "∞"
+    if size.is_integer() and size < 1e7:
+        return f"{sign}{int(size)}"
+    mantissa, power = f"{size:.{digits - 1}e}".split("e")
+    if -4 <= int(power) < 5:
+        return sign + _strip(f"{size:.{max(0, digits - 1 - int(power))}f}")
+    ten = "10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return sign + ("" if float(mantissa) == 1 else _strip(mantissa) + "×") + ten
+
+
+def _strip(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def listing(names: Iterable[Any]) -> str:
+    """Names as a sentence shows them.
+
+    >>> listing(["lr", "seed"])
+    'lr, seed'
+    >>> listing([])
+    'none'
+    """
+    return ", ".join(map(str, names)) or "none"
+
+
+def is_numeric(values: Array) -> bool:
+    """Whether a coordinate holds numbers (bools are labels)."""
+    return bool(np.issubdtype(values.dtype, np.number))
+
+
+def option_labels(name: str, values: Array) -> list[str]:
+    """One text for each value of a dimension, with as many digits as it takes to tell them apart.
+
+    >>> option_labels("lr", np.array([0.1, 0.1001, 0.2]))
+    ['0.1', '0.1001', '0.2']
+    """
+    for digits in range(3, 18):
+        labels = [number(v, digits) if is_numeric(values) else str(v) for v in values]
+        if len(set(labels)) == len(labels):
+            return labels
+    twice = sorted({text for text in labels if labels.count(text) > 1})
+    raise ValueError(f"dimension {name} must have distinct values, has {listing(twice)} repeatedly")
+
+
+def position(name: str, values: Array, wanted: Any) -> int:
+    """The index of `wanted` among a dimension's values: equal for labels, nearest for numbers.
+
+    >>> position("lr", np.array([0.001, 0.01, 0.1]), 0.02)
+    1
+    """
+    if not is_numeric(values):
+        for i, value in enumerate(values):
+            if value == wanted or str(value) == str(wanted):
+                return i
+        raise ValueError(f"{name} must be one of {listing(values)}, was {wanted!r}")
+    if isinstance(wanted, bool) or not isinstance(wanted, (int, float, np.number)):
+        raise TypeError(f"{name} must be a number, was {wanted!r}")
+    low, high = float(values.min()), float(values.max())
+    slack = 1e-9 * max(abs(low), abs(high))
+    if not low - slack <= float(wanted) <= high + slack:
+        raise ValueError(f"{name} must be from {number(low)} to {number(high)}, was {wanted!r}")
+    return int(np.abs(values.astype(float) - float(wanted)).argmin())
+
+
+def thinned(ds: xr.Dataset, thin: Mapping[str, int]) -> xr.Dataset:
+    """Keep every k-th place of a dimension, and its last.
+
+    >>> ds = xr.Dataset({"loss": ("step", np.arange(8.0))}, {"step": np.arange(8)})
+    >>> thinned(ds, {"step": 3}).step.values.tolist()
+    [0, 3, 6, 7]
+    """
+    for dim, every in thin.items():
+        if dim not in ds.dims:
+            dims = listing(ds.dims)
+            raise ValueError(f"thin names {dim!r}, which is no dimension; there are {dims}")
+        n = ds.sizes[dim]
+        keep = range(0, n, count(f"thin[{dim!r}]", every, low=1))
+        ds = ds.isel({dim: sorted({*keep, n - 1})})
+    return ds
+
+
+def summary(rows: Array, worst: float = 1.0) -> tuple[Array, Array, Array]:
+    """Quartile, median, quartile over the first axis; a run without a value counts as the worst.
+
+    >>> [q.tolist() for q in summary(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, np.nan]]))]
+    [[1.5, 1.5], [2.0, 2.0], [2.5, inf]]
+    """
+    ranked = np.sort(np.where(np.isfinite(rows), rows, worst * np.inf), axis=0)
+    if len(ranked) == 1:
+        return (np.where(np.isfinite(ranked[0]), ranked[0], np.nan),) * 3
+
+    def quantile(q: float) -> Array:
+        at = (len(ranked) - 1) * q
+        a, b = ranked[math.floor(at)], ranked[math.ceil(at)]
+        with np.errstate(invalid="ignore"):
+            between = a + (b - a) * (at % 1)
+        return np.where(np.isnan(between), np.where(np.isfinite(a), b, a), between)
+
+    return quantile(0.25), quantile(0.5), quantile(0.75)
+
+
+def extent(rows: Array, log: bool) -> list[float] | None:
+    """The part of an axis worth showing, for runs in rows; None if a log axis is impossible.
+
+    Runs whose peak is 100 times a typical one have diverged: they leave the picture at its edge
+    and do not squeeze the others.  A linear axis near zero starts at zero.
+
+    >>> extent(np.array([[1.0, 0.5], [2.0, 0.6], [2.0, 1e9]]), log=False)
+    [0.0, 2.08]
+    """
+    rows = np.where(np.isfinite(rows), rows, np.nan).reshape(-1, rows.shape[-1])
+    rows = rows[np.isfinite(rows).any(axis=1)]
+    if rows.size == 0:
+        return None if log else [0.0, 1.0]
+    peak = np.nanmax(np.abs(rows), axis=1)
+    tame = rows[peak <= 100 * np.quantile(peak, 0.25)] if peak.max() > 0 else rows
+    values = tame[np.isfinite(tame)]
+    if log:
+        if (values < 0).any() or not (values > 0).any():
+            return None
+        high = float(values.max())
+        low = max(float(values[values > 0].min()), high * 1e-16)
+        pad = max((high / low) ** 0.04, 1.05)
+        return [low / pad, high * pad]
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and low < 0.3 * high:
+        low = 0.0
+    pad = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
+    return [low - pad if low else 0.0, high + pad]
+
+
+class Cube:
+    """A dataset with its band, and the arrays of it that travel.
+
+    Parameters
+    ----------
+    ds : the runs.
+    band : the dimension whose runs are summarised (usually ``seed``), or None.
+    """
+
+    def __init__(self, ds: xr.Dataset, band: str | None) -> None:
+        self.ds = ds
+        self.band = band
+        self.arrays: dict[str, dict[str, Any]] = {}
+        self._parts: list[bytes] = []
+        self._places: dict[bytes, int] = {}
+        self.size = 0
+
+    def variable(self, name: str, role: str) -> xr.DataArray:
+        """The variable called `name`, or an error that says which there are."""
+        if not isinstance(name, str):
+            raise TypeError(f"{role} must be the name of a variable, was {name!r}")
+        if name not in self.ds.data_vars:
+            has = listing(self.ds.data_vars)
+            raise ValueError(f"{role} must be a variable of the dataset ({has}), was {name!r}")
+        array = self.ds[name]
+        if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+            raise TypeError(f"{role} must hold numbers, {name!r} holds {array.dtype}")
+        return array
+
+    def words(self, name: str) -> str:
+        """What a reader calls a variable or dimension: its ``long_name``, or its name in words."""
+        attrs = self.ds[name].attrs if name in self.ds.variables else {}
+        return str(attrs.get("long_name", WORDS.get(name, name.replace("_", " "))))
+
+    def worst(self, name: str) -> int:
+        """+1 where high values are bad (a loss), -1 where low ones are (an accuracy, a return)."""
+        better = self.ds[name].attrs.get("better") if name in self.ds.variables else None
+        high_is_good = any(word in name for word in ("accuracy", "return", "reward"))
+        return -1 if better == "high" or (better is None and high_is_good) else 1
+
+    def values(self, dim: str) -> Array:
+        """The coordinate of a dimension, or its indices where it has none."""
+        coord = self.ds[dim].values
+        return np.asarray(coord)
+
+    def rows(self, name: str, selection: Selection, axis: str | None) -> Array:
+        """Runs of the band in rows, along `axis` in columns, at a selection of the other dims."""
+        array = self.ds[name]
+        at = {d: selection.get(str(d), 0) for d in array.dims if d not in (self.band, axis)}
+        lead = [d for d in (self.band, axis) if d in array.dims]
+        cut = np.asarray(array.isel(at).transpose(*lead).values, dtype=float)
+        runs = array.sizes[self.band] if self.band in array.dims else 1
+        return cut.reshape(runs, -1)
+
+    def every_row(self, name: str, axis: str) -> Array:
+        """All runs of the cube in rows, along `axis`."""
+        array = self.ds[name].transpose(..., axis)
+        return np.asarray(array.values, dtype=float).reshape(-1, array.sizes[axis])
+
+    def place(self, data: bytes) -> int:
+        """Where in the buffer these bytes lie; equal bytes are stored once."""
+        if data not in self._places:
+            self._places[data] = self.size
+            padded = data + bytes(-len(data) % 4)
+            self._parts.append(padded)
+            self.size += len(padded)
+        return self._places[data]
+
+    def pack(self, name: str) -> str:
+        r"""Add a variable to the buffer and return its name.
+
+        Up to `EXACT_SIZE` numbers travel as float32.  More travel as 16-bit codes c with
+        .. math:: x = s \sinh(a + c\,h),
+        even steps where s is large and equal ratios where s is small; 65535 stands for no value.
+        With s chosen from the data, the error is below 0.05 % of the value, or of the range;
+        data that this cannot hold stay float32.
+        Dimensions along which nothing changes are dropped.
+        """
+        if name in self.arrays:
+            return name
+        array = xr.DataArray(np.asarray(self.ds[name].values, dtype=float), dims=self.ds[name].dims)
+        for dim in array.dims:
+            first = array.isel({dim: 0})
+            if bool(((array == first) | (array.isnull() & first.isnull())).all()):
+                array = first
+        values = np.where(np.isfinite(array.values), array.values, np.nan)
+        self.arrays[name] = {
+            "dims": [str(d) for d in array.dims],
+            "shape": list(values.shape),
+            "size": int(values.size),
+            "label": self.words(name),
+            "worst": self.worst(name),
+            **self._encode(values),
+        }
+        return name
+
+    def _encode(self, values: Array) -> dict[str, Any]:
+        codes = quantised(values) if values.size > EXACT_SIZE else None
+        if codes is None:
+            limit = float(np.finfo(np.float32).max)
+            exact = np.clip(values, -limit, limit).astype("<f4")
+            return {"type": "f4", "offset": self.place(exact.tobytes())}
+        data, formula = codes
+        return {"type": "q2", "offset": self.place(data.tobytes()), **formula}
+
+    def buffer(self) -> bytes:
+        """Everything packed so far."""
+        return b"".join(self._parts)
+
+
+def quantised(values: Array) -> tuple[Array, dict[str, float]] | None:
+    """16-bit codes and their formula, or None if they would be coarser than 0.05 %.
+
+    >>> codes, f = quantised(np.array([1e-6, 1.0, np.nan, 1e4]))
+    >>> decoded = f["scale"] * np.sinh(f["low"] + f["step"] * codes)
+    >>> bool(abs(decoded[0] / 1e-6 - 1) < 5e-4), int(codes[2])
+    (True, 65535)
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return np.full(values.shape, MISSING, "<u2"), {"scale": 1.0, "low": 0.0, "step": 0.0}
+    size = np.abs(finite)
+    top = float(size.max()) or 1.0
+    low = (
+        float(size[size > 0].min(initial=top)) if finite.min() >= 0 else float(np.median(size)) / 10
+    )
+    scale = max(low, top * math.exp(-60)) if top > 1e3 * low > 0 else top
+    spread = np.arcsinh(finite / scale)
+    low = float(spread.min())
+    step = (float(spread.max()) - low) / (MISSING - 1)
+    if step > 1e-3:
+        return None
+    codes = np.full(values.shape, MISSING, dtype="<u2")
+    codes[np.isfinite(values)] = np.rint((spread - low) / step if step else 0 * spread)
+    return codes, {"scale": scale, "low": low, "step": step}

@@ -1,0 +1,95 @@
+"""The house style of the course's still figures, and the few plots that are used twice.
+
+The palette is the explorer's (`explore.css` repeats it as custom properties): the Okabe–Ito hues,
+darkened until each stands 3:1 against white.  Colour is never the only difference.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from cycler import cycler
+from matplotlib.axes import Axes
+
+PALETTE = ("#0072b2", "#d55e00", "#00805c", "#a5578b", "#8a6d00", "#3f8fc4")
+INK = "#1f2328"
+MUTED = "#5b6470"
+RULE = "#d9dee4"
+
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": INK,
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": "medium",
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 110,
+    "figure.figsize": (6.4, 3.6),
+    "font.size": 10,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "ytick.left": False,
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """The house style, for a ``with`` block; ``rcParams`` are as before afterwards.
+
+    >>> with style():
+    ...     mpl.rcParams["axes.spines.top"]
+    False
+    """
+    return mpl.rc_context(STYLE)
+
+
+def use() -> None:
+    """Put on the house style for a whole notebook."""
+    mpl.rcParams.update(STYLE)
+
+
+def band(ax: Axes, runs: xr.DataArray, x: str = "step", over: str = "seed", **line: Any) -> Any:
+    """Draw the median of `runs` along `x`, with its quartiles over the dimension `over`.
+
+    A run without a value counts as the worst one, so a curve ends where half of its runs diverged.
+
+    Parameters
+    ----------
+    ax : where to draw.
+    runs : an array with the dimension `x`, and `over` if there is more than one run.
+    line : passed on to ``ax.plot``.
+
+    >>> from matplotlib.figure import Figure
+    >>> runs = xr.DataArray(np.ones((3, 4)), dims=["seed", "step"])
+    >>> band(Figure().subplots(), runs, label="loss").get_ydata().tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    from lrcourse.explore.cube import summary
+
+    extra = [d for d in runs.dims if d not in (x, over)]
+    if x not in runs.dims or extra:
+        raise ValueError(f"runs must have dimensions {x} and {over}, had {runs.dims}")
+    rows = runs.transpose(..., x).values.reshape(-1, runs.sizes[x]).astype(float)
+    low, mid, high = summary(rows)
+    place = runs[x].values
+    (drawn,) = ax.plot(place, np.where(np.isfinite(mid), mid, np.nan), **line)
+    if len(rows) > 1:
+        seen = np.isfinite(high)
+        ax.fill_between(place, low, high, where=seen, color=drawn.get_color(), alpha=0.18, lw=0)
+    return drawn
