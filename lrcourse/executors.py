@@ -137,7 +137,8 @@ def _in_processes(pool: _Processes, specs: Sequence[Any]) -> Iterator[Outcome]:
             # After a death all runs then under way are suspects; alone, each shows what it does.
             width, queue = (1, suspects) if suspects else (pool.workers, waiting)
             while queue and len(running) < width:
-                running[pool.submit(dumps(specs[queue[0]]))] = queue.popleft()
+                i = queue.popleft()
+                running[pool.submit(dumps(specs[i]))] = i
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             broken = []
             for future in done:

@@ -1,0 +1,169 @@
+r"""How curved a model's training loss is, from products with its Hessian.
+
+The largest eigenvalue of the Hessian, the sharpness, is what limits the rate: along its
+eigenvector gradient descent multiplies an error by :math:`1 - \eta\lambda`, so near a minimum it
+settles only while :math:`\eta < 2/\lambda`.  The Hessian of p parameters has p² entries and is
+never formed here; a product with it costs about two gradients.  Surfaces with a formula have their
+own Hessian, in `lrcourse.surfaces`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+from torch.func import functional_call
+from torch.nn.utils import parameters_to_vector
+
+from lrcourse._checks import choice, count, instance, number
+from lrcourse.data import Data
+
+Array = NDArray[np.float64]
+Product = Callable[[Array], Array]
+
+
+def hessian_product(model: nn.Module, data: Data) -> tuple[Product, int]:
+    r"""Return the map :math:`v \mapsto H v` of the full-batch training loss, and the size of v.
+
+    The gradient :math:`g(w)` is computed once; each product is the gradient of
+    :math:`g(w) \cdot v`.  H is taken at the present weights, in the order of
+    ``model.parameters()`` without those that are frozen, with the model in the mode that it is in;
+    its buffers are not touched.
+
+    Raises
+    ------
+    ValueError : a model without parameters to train, or a loss that is not finite
+
+    (Pearlmutter, 1994, Neural Computation 6(1).)
+
+    Examples
+    --------
+    >>> from lrcourse.data import line
+    >>> from lrcourse.models import linear
+    >>> product, size = hessian_product(linear(), line())
+    >>> [product(e).round(2).tolist() for e in np.eye(size)]
+    [[68.01, 0.0], [0.0, 2.0]]
+    """
+    instance("model", model, nn.Module, "a torch nn.Module")
+    instance("data", data, Data, "a Data")
+    named = {n: p.detach().requires_grad_() for n, p in model.named_parameters() if p.requires_grad}
+    if not named:
+        raise ValueError("model must have parameters that require gradients, had none")
+    weights = list(named.values())
+    data = data.to(weights[0])
+    buffers = {n: b.clone() for n, b in model.named_buffers()}
+    loss = data.loss_of(functional_call(model, named | buffers, (data.x_train,)), data.y_train)
+    if not torch.isfinite(loss):
+        raise ValueError(f"model must have a finite loss, was {loss.item()}")
+    gradient = parameters_to_vector(torch.autograd.grad(loss, weights, create_graph=True))
+
+    def product(v: Array) -> Array:
+        along = torch.as_tensor(v).to(gradient)
+        if not gradient.requires_grad:  # a loss that is linear in its weights
+            return np.zeros(len(gradient))
+        parts = torch.autograd.grad(
+            gradient, weights, along, retain_graph=True, materialize_grads=True
+        )
+        return np.asarray(parameters_to_vector(parts).cpu(), dtype=float)
+
+    return product, len(gradient)
+
+
+def lanczos(
+    product: Product,
+    start: ArrayLike,
+    *,
+    k: int = 1,
+    which: str = "largest",
+    tol: float = 1e-4,
+    max_products: int = 300,
+) -> tuple[Array, Array]:
+    r"""Return the k extreme eigenvalues of a symmetric matrix, outermost first, and eigenvectors.
+
+    The method builds an orthonormal basis of :math:`v, Hv, H^2 v, \dots` in which H is tridiagonal,
+    and takes the eigenvalues of that small matrix.  An eigenvalue has settled when its residual
+    :math:`|Hu - \theta u|`, which bounds its error, is below ``tol`` times the largest size of an
+    eigenvalue.
+
+    Parameters
+    ----------
+    product : the map from v to H v, shapes (n,)
+    start : the first vector, shape (n,); it must not be at right angles to a wanted eigenvector
+    k, which : how many, from the "largest" or the "smallest" end
+    tol : relative tolerance
+    max_products : give up after so many products
+
+    Returns
+    -------
+    Eigenvalues, shape (k,), and eigenvectors as rows, shape (k, n).
+
+    Raises
+    ------
+    RuntimeError : no convergence within `max_products`
+
+    (Golub and Van Loan, Matrix Computations, chapter 10.)
+
+    Examples
+    --------
+    >>> matrix = np.diag(np.arange(100.0))
+    >>> values, vectors = lanczos(matrix.dot, np.ones(100), k=2)
+    >>> values.round(3), np.abs(vectors).argmax(axis=1)
+    (array([99., 98.]), array([99, 98]))
+    """
+    basis = [np.asarray(start, dtype=float) / np.linalg.norm(start)]
+    k, limit = min(count("k", k, low=1), len(basis[0])), min(max_products, len(basis[0]))
+    end = slice(None, k) if choice("which", which, ["largest", "smallest"]) == "smallest" else None
+    number("tol", tol, low=0, open_low=True)
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for n in range(1, limit + 1):
+        image = np.asarray(product(basis[-1]), dtype=float)
+        diagonal.append(float(basis[-1] @ image))
+        for _ in range(2):  # once is not enough: rounding brings settled directions back
+            image = image - np.array(basis).T @ (np.array(basis) @ image)
+        beside.append(float(np.linalg.norm(image)))
+        values, small = np.linalg.eigh(
+            np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
+        )
+        scale = float(np.abs(values).max())
+        chosen = np.arange(n)[end] if end else np.arange(n)[: -k - 1 : -1]
+        exhausted = beside[-1] <= 1e-12 * scale
+        if exhausted or n == len(basis[0]) or (
+            n >= k and (beside[-1] * np.abs(small[-1, chosen]) <= tol * scale).all()
+        ):  # fmt: skip
+            return values[chosen], small[:, chosen].T @ np.array(basis)
+        basis.append(image / beside[-1])
+    raise RuntimeError(f"no convergence to tol={tol:g} within {limit} products")
+
+
+def eigenvalues(model: nn.Module, data: Data, *, seed: int = 0, **options: Any) -> Array:
+    """Return the k extreme Hessian eigenvalues of the full-batch training loss, shape (k,).
+
+    The start vector is normal, from `seed`; `options` are those of `lanczos`.
+
+    >>> from lrcourse.data import line
+    >>> from lrcourse.models import linear
+    >>> eigenvalues(linear(), line(), k=2).round(2)
+    array([68.01,  2.  ])
+    """
+    product, size = hessian_product(model, data)
+    start = np.random.default_rng(count("seed", seed)).standard_normal(size)
+    return lanczos(product, start, **options)[0]
+
+
+def sharpness(model: nn.Module, data: Data, *, tol: float = 1e-4, seed: int = 0) -> float:
+    r"""Return the largest Hessian eigenvalue of the full-batch training loss.
+
+    Gradient descent at rate :math:`\eta` can settle where it is below :math:`2/\eta`, with heavy
+    ball momentum :math:`\beta` where it is below :math:`2(1 + \beta)/\eta`.
+
+    >>> from lrcourse.data import line
+    >>> from lrcourse.models import linear
+    >>> round(2 / sharpness(linear(), line()), 4)
+    0.0294
+    """
+    return float(eigenvalues(model, data, tol=tol, seed=seed)[0])

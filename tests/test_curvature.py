@@ -1,0 +1,165 @@
+"""Curvature against the exact Hessian, against formulas, and against gradient descent itself."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lrcourse.curvature import eigenvalues, hessian_product, lanczos, sharpness
+from lrcourse.data import Data, digits, line
+from lrcourse.models import linear, mlp
+from lrcourse.surfaces import Quadratic, least_squares
+from lrcourse.training import fit, seeded
+
+
+def exact_hessian(model, data):
+    """All p² entries, by torch."""
+    names, weights = zip(*model.named_parameters(), strict=True)
+    sizes = [w.numel() for w in weights]
+
+    def loss(flat):
+        parts = {n: p.view_as(w) for n, p, w in zip(names, flat.split(sizes), weights, strict=True)}
+        return data.loss_of(torch.func.functional_call(model, parts, data.x_train), data.y_train)
+
+    flat = torch.cat([w.detach().flatten() for w in weights])
+    return torch.autograd.functional.hessian(loss, flat).numpy()
+
+
+def toy(loss="cross_entropy", rows=40):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, 3, generator=rng, dtype=torch.float64)
+    y = torch.randint(0, 4, (rows,), generator=rng)
+    if loss == "mse":
+        y = nn.functional.one_hot(y, 4).double()
+    return Data("toy", x, y, x, y, loss)
+
+
+@pytest.fixture(params=["cross_entropy", "mse"])
+def pair(request):
+    return seeded(partial(mlp, (3, 5, 4)), 1).double(), toy(request.param)
+
+
+def test_products_equal_the_exact_hessian(pair):
+    exact = exact_hessian(*pair)
+    product, size = hessian_product(*pair)
+    assert exact.shape == (size, size)
+    np.testing.assert_allclose([product(e) for e in np.eye(size)], exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+@pytest.mark.parametrize("k", [1, 3])
+def test_extreme_eigenvalues_equal_the_exact_ones(pair, which, k):
+    exact = np.linalg.eigvalsh(exact_hessian(*pair))
+    wanted = exact[::-1][:k] if which == "largest" else exact[:k]
+    found = eigenvalues(*pair, k=k, which=which, tol=1e-8)
+    np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-9)
+
+
+def test_the_start_vector_does_not_matter_and_the_seed_decides_it(pair):
+    one, two = (sharpness(*pair, tol=1e-9, seed=seed) for seed in (0, 1))
+    assert one == pytest.approx(two, rel=1e-8)
+    assert sharpness(*pair) == sharpness(*pair)
+
+
+def test_tolerance_bounds_the_error():
+    model, data = seeded(mlp, 0), digits()
+    sharp = sharpness(model.double(), data, tol=1e-10)
+    for tol in (1e-2, 1e-4):
+        assert abs(sharpness(model, data, tol=tol) / sharp - 1) <= tol
+
+
+def test_single_precision_agrees_with_double():
+    model, data = seeded(mlp, 0), digits()
+    single = sharpness(model, data)
+    assert single == pytest.approx(sharpness(model.double(), data), rel=1e-3)
+
+
+def test_regression_has_the_curvature_of_its_surface():
+    data = line()
+    surface = least_squares(data.x_train[:, 0].double().numpy(), data.y_train[:, 0].numpy())
+    np.testing.assert_allclose(
+        eigenvalues(linear().double(), data, k=2, tol=1e-9),
+        np.linalg.eigvalsh(surface.curvature)[::-1],
+        rtol=1e-5,
+    )
+
+
+def test_lanczos_finds_both_ends_of_a_quadratic():
+    matrix = np.array(Quadratic([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 9.0]]).curvature)
+    exact, start = np.linalg.eigvalsh(matrix), np.ones(3)
+    values, vectors = lanczos(matrix.dot, start, k=3)
+    np.testing.assert_allclose(values, exact[::-1])
+    np.testing.assert_allclose(vectors @ matrix, values[:, None] * vectors, atol=1e-12)
+    np.testing.assert_allclose(lanczos(matrix.dot, start, k=2, which="smallest")[0], exact[:2])
+
+
+def test_lanczos_finds_a_negative_end_that_is_larger_in_size():
+    matrix = np.diag([-100.0, 1.0, 2.0, 3.0])
+    assert lanczos(matrix.dot, np.ones(4))[0] == pytest.approx([3.0])
+    assert lanczos(matrix.dot, np.ones(4), which="smallest")[0] == pytest.approx([-100.0])
+
+
+def test_lanczos_stops_where_its_space_is_exhausted():
+    """The identity has one eigenvalue: no start vector can show a second."""
+    values, vectors = lanczos(lambda v: v, np.ones(6), k=2)
+    assert values == pytest.approx([1.0])
+    assert vectors.shape == (1, 6)
+    assert lanczos(lambda v: 0 * v, np.ones(6))[0] == pytest.approx([0.0])
+
+
+def test_lanczos_says_when_it_gives_up():
+    matrix = np.diag(np.linspace(0, 1, 2000))
+    with pytest.raises(RuntimeError, match="no convergence to tol=1e-09 within 5 products"):
+        lanczos(matrix.dot, np.ones(2000), tol=1e-9, max_products=5)
+
+
+def test_the_threshold_is_where_gradient_descent_turns():
+    """The point of it all: 1 % below 2/λ stays, 1 % above leaves."""
+    data = toy("mse")
+    limit = 2 / sharpness(linear(3, 4).double(), data, tol=1e-9)
+    for factor, stays in ((0.99, True), (1.01, False)):
+        model = seeded(partial(linear, 3, 4), 0).double()
+        loss = fit(model, data, lr=factor * limit, steps=2000, batch_size=None).loss
+        assert (loss[-1] < loss[0]) == stays
+
+
+def test_frozen_parameters_do_not_count():
+    model, data = seeded(partial(mlp, (3, 5, 4)), 1).double(), toy()
+    model[1].requires_grad_(False)
+    assert hessian_product(model, data)[1] == 24
+
+
+def test_the_model_is_left_as_it_was():
+    model = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 4)).double()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    sharpness(model, toy())
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.requires_grad_(False), "model must have parameters that require gradients"),
+        (
+            lambda m: nn.init.constant_(m[1].weight, np.nan),
+            "model must have a finite loss, was nan",
+        ),
+    ],
+)
+def test_a_model_without_curvature_is_refused(change, words):
+    model = linear(3, 4).double()
+    change(model)
+    with pytest.raises(ValueError, match=words):
+        sharpness(model, toy())
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(TypeError, match="data must be a Data"):
+        sharpness(linear(), None)
+    with pytest.raises(ValueError, match="which must be 'largest' or 'smallest', was 'both'"):
+        eigenvalues(linear(), line(), which="both")
+    with pytest.raises(ValueError, match="tol must be a finite number > 0"):
+        sharpness(linear(), line(), tol=0)
