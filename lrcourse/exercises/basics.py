@@ -1,0 +1,145 @@
+"""Exercises of the chapter on the basics: limits, best rates, steps needed, one update by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lrcourse.exercises.checking import Exercise
+
+
+def largest_stable_lr(hessian: Any) -> float:
+    """Two over the largest eigenvalue: the steepest direction sets the limit for all.
+
+    >>> largest_stable_lr(np.diag([1.0, 4.0]))
+    0.5
+    """
+    return float(2 / np.linalg.eigvalsh(hessian)[-1])
+
+
+def best_fixed_lr(curvatures: Any) -> float:
+    """The rate at which the flattest and the steepest direction shrink equally fast.
+
+    >>> best_fixed_lr([1.0, 9.0])
+    0.2
+    """
+    return float(2 / (np.min(curvatures) + np.max(curvatures)))
+
+
+def steps_needed(condition: float, factor: float) -> int:
+    """The least n with ``((condition - 1) / (condition + 1)) ** n <= 1 / factor``.
+
+    >>> steps_needed(condition=3, factor=1000)
+    10
+    """
+    return int(np.ceil(_log_steps(condition, factor)))
+
+
+def gd_step(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
+    """One update of ``w * x + b`` on the mean squared error.
+
+    >>> gd_step(np.array([-1.0, 1.0]), np.array([-1.0, 3.0]), w=0.0, b=0.0, lr=0.5)
+    (2.0, 1.0)
+    """
+    error = w * x + b - y
+    return float(w - lr * 2 * np.mean(error * x)), float(b - lr * 2 * np.mean(error))
+
+
+def _log_steps(condition: float, factor: float) -> float:
+    return float(np.log(factor) / np.log((condition + 1) / (condition - 1)))
+
+
+def _uphill(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
+    return gd_step(x, y, w, b, -lr)
+
+
+def _halved(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
+    return gd_step(x, y, w, b, lr / 2)
+
+
+def _summed(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
+    return gd_step(x, y, w, b, lr * len(x))
+
+
+def _in_turn(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
+    new_w, _ = gd_step(x, y, w, b, lr)
+    return new_w, gd_step(x, y, new_w, b, lr)[1]
+
+
+_RNG = np.random.default_rng(0)
+_X = np.linspace(-10, 10, 100)
+_HESSIANS = (
+    [[2.0, 0.0], [0.0, 68.0]],
+    [[3.0, 2.0], [2.0, 3.0]],
+    [[5.0, -1.0, 0.5], [-1.0, 2.0, 0.3], [0.5, 0.3, 1.0]],
+)
+
+_eig = np.linalg.eigvalsh
+
+EXERCISES = {
+    "largest_stable_lr": Exercise(
+        largest_stable_lr,
+        [{"hessian": np.array(h)} for h in _HESSIANS],
+        mistakes={
+            "That rate lands exactly on the minimum of the steepest direction. How much further may "
+            "a step go and still end closer than it began?": lambda hessian: 1 / _eig(hessian)[-1],
+            "The diagonal holds the curvatures along the axes. A steeper direction can lie between "
+            "them: eigenvalues see it.": lambda hessian: 2 / np.max(np.diag(hessian)),
+            "The flattest direction allows that rate. "
+            "The steepest one decides.": lambda hessian: 2 / _eig(hessian)[0],
+            "The trace adds all curvatures up. "
+            "Only the largest one limits the rate.": lambda hessian: 2 / np.trace(hessian),
+        },
+    ),
+    "best_fixed_lr": Exercise(
+        best_fixed_lr,
+        [{"curvatures": np.array(c)} for c in ([2.0, 68.0], [1.0, 9.0, 3.0], [0.5, 0.1, 7.0, 2.0])],
+        mistakes={
+            "That is the edge of divergence. There the steepest direction makes no progress "
+            "at all.": lambda curvatures: 2 / np.max(curvatures),
+            "That solves the steepest direction in one step. The flattest one then waits longer "
+            "than it must.": lambda curvatures: 1 / np.max(curvatures),
+            "Only the two extremes compete: every direction between them shrinks faster than the "
+            "slower of the two.": lambda curvatures: 1 / np.mean(curvatures),
+            "That is half of it. The two factors 1 - lr * curvature must be equal in size and "
+            "opposite in sign.": lambda curvatures: 1 / (np.min(curvatures) + np.max(curvatures)),
+        },
+    ),
+    "steps_needed": Exercise(
+        steps_needed,
+        [
+            {"condition": 3.0, "factor": 1000.0},
+            {"condition": 34.0, "factor": 1000.0},
+            {"condition": 100.0, "factor": 10.0},
+        ],
+        mistakes={
+            "Updates come whole, and the last one must bring the error below "
+            "the target.": _log_steps,
+            "That many halve the task: the loss goes with the square of the error, so the error "
+            "needs twice as many.": lambda condition, factor: (
+                int(np.ceil(_log_steps(condition, factor) / 2))
+            ),
+            "That is for the rate 1 / (largest curvature), which leaves 1 - 1/condition of the "
+            "error. The best rate leaves less.": lambda condition, factor: (
+                int(np.ceil(-np.log(factor) / np.log(1 - 1 / condition)))
+            ),
+        },
+    ),
+    "gd_step": Exercise(
+        gd_step,
+        [
+            {"x": _X, "y": 2 * _X + 1, "w": 0.0, "b": 0.0, "lr": 0.01},
+            {"x": _X + 3, "y": _X, "w": -1.0, "b": 2.0, "lr": 0.02},
+            {"x": _RNG.normal(size=7), "y": _RNG.normal(size=7), "w": 0.5, "b": -0.5, "lr": 0.1},
+        ],
+        mistakes={
+            "The step goes uphill. Check the sign.": _uphill,
+            "The derivative of a square brings a factor 2.": _halved,
+            "The loss is the mean over the points, not their sum. "
+            "With a sum, the limit of the rate falls with every point you add.": _summed,
+            "The bias was updated with the new weight. "
+            "Both gradients belong to the point before the step.": _in_turn,
+        },
+    ),
+}
