@@ -20,7 +20,7 @@ INK = "#1f2328"
 MUTED = "#5b6470"
 RULE = "#d9dee4"
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,

@@ -29,7 +29,9 @@ main {{ max-width: {width}px; margin: 0 auto; padding: 1rem; }}
 </style>
 <script>{quiet}</script>
 <script src="require.js"></script>
-<script>requirejs.config({{ paths: {{ anywidget: new URL("anywidget", document.baseURI).href }} }});</script>
+<script>
+requirejs.config({{ paths: {{ anywidget: new URL("anywidget", document.baseURI).href }} }});
+</script>
 <script src="embed-amd.js"></script>
 </head>
 <body>

@@ -7,6 +7,8 @@
 >>> explorer = explore(runs, y="loss", x="step", log="y", start={"lr": 0.1})
 >>> print(explorer.sentence())
 Learning rate 0.1: loss 0.000283 at step 49.
+>>> explorer.select(lr=1).selection
+{'lr': 1.0}
 
 Every dimension that no panel draws out becomes a control; `seed` becomes a band.  The controls are
 ordinary ipywidgets, linked in the browser to one view that holds the cube, so the same explorer
@@ -16,13 +18,13 @@ lives in JupyterLab and in a static page.  What a panel can be is in `panels`.
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
+from pathlib import Path as File
 from typing import Any
 
 import anywidget
 import ipywidgets
+import numpy as np
 import traitlets
 import xarray as xr
 from matplotlib.figure import Figure
@@ -30,10 +32,11 @@ from matplotlib.figure import Figure
 from lrcourse import plots
 from lrcourse._checks import choice, count, instance
 from lrcourse.explore.cube import (
+    Array,
     Cube,
+    divergence,
     is_numeric,
     listing,
-    number,
     option_labels,
     position,
     thinned,
@@ -42,41 +45,43 @@ from lrcourse.explore.panels import HeatMap, Lines, Panel, Path
 
 __all__ = ["Explorer", "HeatMap", "Lines", "Path", "explore"]
 
-HERE = FilePath(__file__).parent
+KINDS = {
+    "slider": ipywidgets.SelectionSlider,
+    "menu": ipywidgets.Dropdown,
+    "buttons": ipywidgets.ToggleButtons,
+}
+MOST_PINS = 4
 
 
 class View(anywidget.AnyWidget):
     """The drawing part of an explorer; one integer trait ``i_<dim>`` for each choice."""
 
-    _esm = HERE / "explore.js"
-    _css = HERE / "explore.css"
-    spec = traitlets.Dict().tag(sync=True)
-    data = traitlets.Bytes().tag(sync=True)
-    pins = traitlets.List().tag(sync=True)
+    _esm = File(__file__).with_name("explore.js")
+    _css = File(__file__).with_name("explore.css")
+    spec: Any = traitlets.Dict().tag(sync=True)
+    data: Any = traitlets.Bytes().tag(sync=True)
+    pins: Any = traitlets.List().tag(sync=True)
 
     def __init__(self, spec: dict[str, Any], data: bytes, pins: list[dict[str, Any]]) -> None:
-        self.add_traits(
-            **{f"i_{k}": traitlets.Int(i).tag(sync=True) for k, i in spec["start"].items()}
-        )
+        start = {f"i_{k}": traitlets.Int(i).tag(sync=True) for k, i in spec["start"].items()}
+        self.add_traits(**start)
         super().__init__(spec=spec, data=data, pins=pins)
 
     def _get_embed_state(self, drop_defaults: bool = False) -> Any:
-        """Keep the defaults: the page knows none of this class."""
+        """Keep the defaults: a page knows nothing of this class."""
         return super()._get_embed_state(drop_defaults=False)
 
 
 class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     """A row of controls above a view; made by `explore`.
 
-    Shown without scripts, it is its still picture and its sentence.
+    Where scripts do not run, it is its still picture and its sentence.
     """
 
     def __init__(
         self, cube: Cube, panels: Sequence[Panel], view: View, controls: Mapping[str, Any]
     ) -> None:
-        self.cube = cube
-        self.panels = tuple(panels)
-        self.view = view
+        self.cube, self.panels, self.view = cube, tuple(panels), view
         self.controls = dict(controls)
         self._links = [
             ipywidgets.jslink((control, "index"), (view, f"i_{key}"))
@@ -90,65 +95,56 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     @property
     def selection(self) -> dict[str, Any]:
         """The chosen value of each dimension."""
-        return {d: self.cube.values(d)[self._index(d)].item() for d in self.view.spec["named"]}
+        at = self._at()
+        return {d: self.cube.values(d)[at[d]].item() for d in self.view.spec["named"]}
 
-    def _index(self, key: str) -> int:
-        return int(getattr(self.view, f"i_{key}"))
-
-    def _indices(self) -> dict[str, int]:
-        return {key: self._index(key) for key in self.view.spec["start"]}
+    def _at(self, panel: int = 0) -> dict[str, int]:
+        """The chosen indices, with ``choice`` for the curve that a panel shows."""
+        at = {key: int(getattr(self.view, f"i_{key}")) for key in self.view.spec["start"]}
+        return {**at, "choice": at.get(f"choice{panel}", 0)}
 
     def select(self, **values: Any) -> Explorer:
-        """Move to the runs with these values (the nearest, for numbers)."""
-        places = _places(self.cube, self.view.spec["named"], values)
-        for dim, i in places.items():
+        """Move to the run with these values (the nearest, for numbers)."""
+        for dim, i in _places(self.cube, self.view.spec["named"], values).items():
             if dim in self.controls:
                 self.controls[dim].index = i
             setattr(self.view, f"i_{dim}", i)
         return self
 
     def sentence(self) -> str:
-        """What is shown, in words and numbers: the same sentence as in the page."""
-        spec, at = self.view.spec, self._indices()
-        where = ", ".join(
-            f"{spec['dims'][d]['label']} {spec['dims'][d]['labels'][at[d]]}" for d in spec["named"]
-        )
-        said = "; ".join(c for p in self.panels if (c := p.clause(self.cube, at, spec["named"])))
-        text = f"{where}: {said}" if where else said
-        lost = (
-            _divergence(self.cube.rows(spec["diverged"], at, None)[:, 0])
-            if spec["diverged"]
-            else ""
-        )
+        """What is shown, in words and numbers; the page says the same."""
+        spec, at = self.view.spec, self._at()
+        dims, named = spec["dims"], spec["named"]
+        where = ", ".join(f"{dims[d]['label']} {dims[d]['labels'][at[d]]}" for d in named)
+        clauses = [p.clause(self.cube, self._at(k), named) for k, p in enumerate(self.panels)]
+        said = "; ".join(filter(None, dict.fromkeys(clauses)))
+        text = ": ".join(filter(None, [where, said]))
+        lost = spec["diverged"] and divergence(self.cube.rows(spec["diverged"], at, None)[:, 0])
         return " ".join(filter(None, [f"{text[:1].upper()}{text[1:]}.", lost, spec["held"]]))
 
     def still(self) -> bytes:
-        """A PNG picture of the present state."""
+        """A PNG picture of the present state, in the house style."""
         with plots.style():
             figure = Figure(figsize=(min(12.0, 5.6 * len(self.panels)), 3.6))
-            for ax, panel in zip(
-                figure.subplots(1, len(self.panels), squeeze=False)[0], self.panels, strict=True
-            ):
-                panel.draw(ax, self.cube, self._indices(), self.view.spec["named"])
-            figure.suptitle(
-                self.view.spec["title"], x=0.01, ha="left", fontsize="medium", fontweight="bold"
-            )
+            axes = figure.subplots(1, len(self.panels), squeeze=False)[0]
+            for k, (ax, panel) in enumerate(zip(axes, self.panels, strict=True)):
+                panel.draw(ax, self.cube, self._at(k), self.view.spec["named"])
+                ax.set_title(getattr(panel, "title", None) or "")
+            figure.suptitle(self.view.spec["title"], x=0.01, ha="left", weight="bold")
             picture = io.BytesIO()
             figure.savefig(picture, format="png")
         return picture.getvalue()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
-        if bundle is None:
-            return None
-        return bundle | {"text/plain": self.sentence(), "image/png": self.still()}
+        return bundle and {**bundle, "text/plain": self.sentence(), "image/png": self.still()}
 
 
 def explore(
     ds: xr.Dataset,
     *panels: Panel,
     y: str | Sequence[str] | None = None,
-    x: str | None = None,
+    x: str = "step",
     title: str = "",
     controls: Sequence[str] | Mapping[str, str] | None = None,
     band: str | None = "seed",
@@ -163,8 +159,9 @@ def explore(
 
     Parameters
     ----------
-    ds : runs over labelled dimensions; ``diverged_at`` (step, -1 for never) is used if present,
-        otherwise a run diverges at its first value that is not finite.
+    ds : runs over labelled dimensions.  ``diverged_at`` (step, -1 for never) is used if present,
+        else a run diverges at its first value that is not finite.  ``attrs`` of a variable may
+        hold ``long_name``, and ``better``: ``"high"`` or ``"low"``.
     panels : `Lines`, `Path`, `HeatMap`, side by side where there is room.
     y, x, **lines : a single `Lines` panel, instead of `panels`.
     controls : the dimensions to offer, in order; the others stay at `start`.  As a mapping, with
@@ -172,7 +169,7 @@ def explore(
     band : the dimension over which curves are summarised, if the dataset has it.
     start : the first selection, dimension -> value (the nearest, for numbers); else the middle.
     pins : selections to compare with from the beginning, at most four.
-    thin : keep every k-th place of a dimension, such as ``{"step": 10}``.
+    thin : keep every k-th place of a dimension, and the last: ``{"step": 10}``.
     max_bytes : the most that the cube may add to a page, in its base64 form.
     alt : what the picture is, for those who do not see it.
 
@@ -183,57 +180,52 @@ def explore(
     instance("ds", ds, xr.Dataset, "an xarray.Dataset")
     if (y is None) == (not panels):
         raise ValueError("explore needs panels, or y and x for a single one, and not both")
-    if y is not None:
-        panels = (Lines(y, x or "step", **lines),)
-    elif lines or x is not None:
-        raise TypeError(
-            f"{listing(['x'] * (x is not None) + list(lines))} only go with y, not with panels"
-        )
+    if lines and y is None:
+        raise TypeError(f"{listing(lines)} must go to a panel, or with y")
     for panel in panels:
-        instance("panel", panel, (Lines, Path, HeatMap), "a Lines, Path or HeatMap")  # type: ignore[arg-type]
+        instance("panel", panel, Panel, "a Lines, Path or HeatMap")
+    shown: list[Panel] = list(panels) if y is None else [Lines(y, x, **lines)]
     cube = Cube(thinned(ds, thin or {}), band if band in ds.dims else None)
-    _derive_divergence(cube, panels)
-    free, held = _choices(cube, panels, controls)
+    _derive_divergence(cube, shown)
+    free, held = _choices(cube, shown, controls)
     fixed = _places(cube, [*free, *held], start or {})
-    named = [*free, *dict.fromkeys(d for p in panels for d in p.cells() if d not in free)]
+    named = list(dict.fromkeys([*free, *(d for p in shown for d in p.cells())]))
     labels = {d: option_labels(d, cube.values(d)) for d in [*named, *held]}
-    indices = {
-        d: fixed.get(d, (len(labels[d]) - 1) // 2 if is_numeric(cube.values(d)) else 0)
-        for d in named
-    }
-    if held:
-        cube.ds = cube.ds.isel({d: [fixed.get(d, 0)] for d in held})
-    spec: dict[str, Any] = {
+    at = {d: (len(labels[d]) - 1) // 2 if is_numeric(cube.values(d)) else 0 for d in named} | fixed
+    texts = [f"{cube.words(d)} {labels[d][at.get(d, 0)]}" for d in held]
+    at = {d: at[d] for d in named}
+    cube.ds = cube.ds.isel({d: [fixed.get(d, 0)] for d in held})
+    pinned = [{**at, **_places(cube, named, pin)} for pin in pins]
+    if len(pinned) > MOST_PINS:
+        raise ValueError(f"pins must be at most {MOST_PINS}, were {len(pinned)}")
+    drawn = [panel.spec(cube, named, f"choice{k}") for k, panel in enumerate(shown)]
+    widgets = {d: _control(cube, d, labels[d], at[d], controls) for d in free}
+    choices = {}
+    for made in drawn:
+        if key := made.get("choose"):
+            choices[key] = [cube.words(name) for name in made["y"]]
+            widgets[key] = KINDS["buttons"](options=choices[key], description="show")
+    diverged = None
+    if "diverged_at" in cube.ds and set(cube.ds["diverged_at"].dims) <= {*named, *held, cube.band}:
+        diverged = cube.pack("diverged_at")
+    _check_size(cube, max_bytes)
+    axes = dict.fromkeys(d for panel in shown for d in panel.axes())
+    extra = dict.fromkeys(d for m in cube.arrays.values() for d in m["dims"] if d != cube.band)
+    spec = {
         "title": title,
         "alt": alt or title or "Explorer",
         "band": cube.band,
         "named": named,
-        "held": _held(cube, held),
-        "start": dict(indices),
-        "choices": {},
-        "diverged": None,
-        "panels": [panel.spec(cube, named, f"y{k}") for k, panel in enumerate(panels)],
+        "held": f"Held: {listing(texts)}." if texts else "",
+        "start": at | dict.fromkeys(choices, 0),
+        "choices": choices,
+        "diverged": diverged,
+        "panels": drawn,
+        "arrays": cube.arrays,
+        "dims": {d: _dimension(cube, d, labels.get(d)) for d in {**axes, **extra, **labels}},
     }
-    if "diverged_at" in cube.ds and set(cube.ds["diverged_at"].dims) <= {*named, *held, cube.band}:
-        spec["diverged"] = cube.pack("diverged_at")
-    spec["arrays"] = cube.arrays
-    used = dict.fromkeys(d for meta in cube.arrays.values() for d in meta["dims"] if d != cube.band)
-    axes = [d for p in panels for d in p.axes()]
-    spec["dims"] = {d: _dimension(cube, d, labels.get(d)) for d in [*named, *axes, *used]}
-    widgets = {d: _control(cube, d, labels[d], indices[d], controls) for d in free}
-    for k, (panel, made) in enumerate(zip(panels, spec["panels"], strict=True)):
-        if made.get("choose"):
-            spec["choices"][f"y{k}"] = options = [cube.arrays[n]["label"] for n in made["y"]]
-            spec["start"][f"y{k}"] = 0
-            widgets[f"y{k}"] = ipywidgets.ToggleButtons(options=options, description="show")
-    _check_size(cube, max_bytes)
-    pinned = [
-        {"sel": indices | _places(cube, named, pin), "colour": colour}
-        for colour, pin in zip(itertools.count(1), pins)
-    ]
-    if len(pinned) > 4:
-        raise ValueError(f"pins must be at most 4, were {len(pinned)}")
-    return Explorer(cube, panels, View(spec, cube.buffer(), pinned), widgets)
+    colours = [{"sel": sel, "colour": k} for k, sel in enumerate(pinned, 1)]
+    return Explorer(cube, shown, View(spec, cube.buffer(), colours), widgets)
 
 
 def _choices(
@@ -245,15 +237,11 @@ def _choices(
         for name in panel.variables():
             dims = cube.variable(name, "variable").dims
             free |= dict.fromkeys(str(d) for d in dims if d not in (*panel.axes(), cube.band))
-    single = [d for d in free if cube.ds.sizes[d] == 1]
-    offered = [d for d in free if d not in single]
-    if controls is None:
-        return offered, single
-    for dim in controls:
+    for dim in controls or ():
         if dim not in free:
             raise ValueError(f"controls must be among {listing(free)}, had {dim!r}")
-    chosen = [d for d in controls if d in offered]
-    return chosen, [d for d in free if d not in chosen]
+    offered = [d for d in (free if controls is None else controls) if cube.ds.sizes[d] > 1]
+    return offered, [d for d in free if d not in offered]
 
 
 def _places(cube: Cube, dims: Sequence[str], values: Mapping[str, Any]) -> dict[str, int]:
@@ -264,81 +252,37 @@ def _places(cube: Cube, dims: Sequence[str], values: Mapping[str, Any]) -> dict[
 
 
 def _dimension(cube: Cube, dim: str, labels: list[str] | None) -> dict[str, Any]:
-    """A dimension for the page: words, size, labels if it is chosen, numbers if it is an axis."""
+    """A dimension for the page: words, labels if it can be chosen, numbers if it is an axis."""
     values = cube.values(dim)
-    numbers: Any = list(range(len(values)))
-    if is_numeric(values):
-        numbers = [float(v) for v in values]
-    if len(numbers) > 2 and all(
-        v == numbers[0] + i * (numbers[1] - numbers[0]) for i, v in enumerate(numbers)
-    ):
-        numbers = {"first": numbers[0], "stride": numbers[1] - numbers[0]}
-    return {"label": cube.words(dim), "n": len(values), "labels": labels, "numbers": numbers}
+    places: Array = values.astype(float) if is_numeric(values) else np.arange(float(len(values)))
+    steps = np.diff(places)
+    numbers: Any = places.tolist()
+    if len(places) > 2 and (steps == steps[0]).all():
+        numbers = {"first": numbers[0], "stride": float(steps[0])}
+    rising = is_numeric(values) and bool((steps > 0).all())
+    words = {"label": cube.words(dim), "labels": labels}
+    return {**words, "n": len(values), "numbers": numbers, "rising": rising}
 
 
 def _control(cube: Cube, dim: str, labels: list[str], index: int, controls: Any) -> Any:
     """A slider for numbers, a menu for labels, unless another kind is asked for."""
-    kinds = {
-        "slider": ipywidgets.SelectionSlider,
-        "menu": ipywidgets.Dropdown,
-        "buttons": ipywidgets.ToggleButtons,
-    }
     kind = "slider" if is_numeric(cube.values(dim)) else "menu"
     if isinstance(controls, Mapping):
-        kind = choice(f"controls[{dim!r}]", controls[dim], kinds)
-    return kinds[kind](
-        options=labels,
-        index=index,
-        description=cube.words(dim),
-        style={"description_width": "initial"},
-    )
-
-
-def _held(cube: Cube, held: Sequence[str]) -> str:
-    if not held:
-        return ""
-    texts = [
-        f"{cube.words(d)} {number(v) if is_numeric(cube.values(d)) else v}"
-        for d in held
-        for v in cube.values(d)
-    ]
-    return f"Held: {listing(texts)}."
+        kind = choice(f"controls[{dim!r}]", controls[dim], KINDS)
+    return KINDS[kind](options=labels, index=index, description=cube.words(dim))
 
 
 def _derive_divergence(cube: Cube, panels: Sequence[Panel]) -> None:
-    """Where the dataset does not say when runs diverged, take the first value that is not finite."""
-    if "diverged_at" in cube.ds:
-        return
+    """Where the dataset does not say when runs diverged: at the first value that is not finite."""
     for panel in panels:
-        axis, names = panel.axes()[0], panel.variables()
-        if (
-            isinstance(panel, HeatMap)
-            or axis not in cube.ds.dims
-            or not is_numeric(cube.values(axis))
-        ):
+        axis, name = panel.axes()[0], panel.variables()[0]
+        array = cube.variable(name, "variable")
+        if "diverged_at" in cube.ds or isinstance(panel, HeatMap) or axis not in array.dims:
             continue
-        array = cube.ds[names[0]]
-        gone = ~xr.apply_ufunc(_finite, array)
-        if axis in array.dims and bool(gone.any()):
-            cube.ds = cube.ds.assign(
-                diverged_at=cube.ds[axis][gone.argmax(axis)].where(gone.any(axis), -1)
-            )
-            return
-
-
-def _finite(values: Any) -> Any:
-    return abs(values) < float("inf")
-
-
-def _divergence(at: Any) -> str:
-    steps = [t for t in at if t >= 0]
-    if not steps:
-        return f"None of the {len(at)} runs diverged." if len(at) > 1 else ""
-    first = number(min(steps))
-    if len(at) == 1:
-        return f"The run diverged at step {first}."
-    many = f"All {len(at)}" if len(steps) == len(at) else f"{len(steps)} of {len(at)}"
-    return f"{many} runs diverged, the first at step {first}."
+        gone: xr.DataArray = array.isnull()
+        if bool(gone.any()):
+            first = cube.ds[axis][gone.argmax(axis)].drop_vars(axis)
+            cube.ds = cube.ds.assign(diverged_at=first.where(gone.any(axis), -1))
 
 
 def _check_size(cube: Cube, max_bytes: int) -> None:
@@ -347,11 +291,11 @@ def _check_size(cube: Cube, max_bytes: int) -> None:
     if size <= limit:
         return
     name, meta = max(cube.arrays.items(), key=lambda item: item[1]["size"])
-    longest = max(zip(meta["shape"], meta["dims"], strict=True))[1]
+    sizes = dict(zip(meta["dims"], meta["shape"], strict=True))
+    longest = max(sizes, key=lambda d: sizes[d])
     every = next((k for k in (2, 5, 10, 20, 50, 100, 200, 500) if size / k <= limit), 1000)
-    shape = " × ".join(f"{d} {n}" for d, n in zip(meta["dims"], meta["shape"], strict=True))
     raise ValueError(
-        f"the cube adds {size / 1e6:.1f} MB to the page, more than max_bytes={limit / 1e6:.1f} MB; "
-        f"{name} has {shape}; thin={{{longest!r}: {every}}} would bring it to about "
-        f"{size / every / 1e6:.1f} MB"
+        f"the cube adds {size / 1e6:.1f} MB to the page, the limit max_bytes is "
+        f"{limit / 1e6:.1f} MB; {name} has {listing(f'{d} {n}' for d, n in sizes.items())}; "
+        f"thin={{{longest!r}: {every}}} would bring it to about {size / every / 1e6:.1f} MB"
     )

@@ -18,6 +18,7 @@ from lrcourse._checks import count
 
 Array = NDArray[Any]
 Selection = Mapping[str, int]
+Limits = tuple[float, float]
 
 EXACT_SIZE = 20_000  # up to this many numbers an array travels as float32, above as 16-bit codes
 MISSING = 65_535
@@ -46,7 +47,7 @@ def number(value: float, digits: int = 3) -> str:
     size, sign = abs(float(value)), "−" if value < 0 else ""
     if math.isinf(size):
         return sign + "∞"
-    if size.is_integer() and size < 1e7:
+    if size.is_integer() and size < 1e7 and (size < 1e5 or float(f"{size:.{digits}g}") != size):
         return f"{sign}{int(size)}"
     mantissa, power = f"{size:.{digits - 1}e}".split("e")
     if -4 <= int(power) < 5:
@@ -134,46 +135,55 @@ def summary(rows: Array, worst: float = 1.0) -> tuple[Array, Array, Array]:
     """
     ranked = np.sort(np.where(np.isfinite(rows), rows, worst * np.inf), axis=0)
     if len(ranked) == 1:
-        return (np.where(np.isfinite(ranked[0]), ranked[0], np.nan),) * 3
+        return ranked[0], ranked[0], ranked[0]
 
     def quantile(q: float) -> Array:
         at = (len(ranked) - 1) * q
         a, b = ranked[math.floor(at)], ranked[math.ceil(at)]
         with np.errstate(invalid="ignore"):
             between = a + (b - a) * (at % 1)
-        return np.where(np.isnan(between), np.where(np.isfinite(a), b, a), between)
+        return np.asarray(np.where(np.isnan(between), np.where(np.isfinite(a), b, a), between))
 
     return quantile(0.25), quantile(0.5), quantile(0.75)
 
 
-def extent(rows: Array, log: bool) -> list[float] | None:
+def extent(rows: Array, log: bool, pad: bool = True) -> Limits | None:
     """The part of an axis worth showing, for runs in rows; None if a log axis is impossible.
 
     Runs whose peak is 100 times a typical one have diverged: they leave the picture at its edge
-    and do not squeeze the others.  A linear axis near zero starts at zero.
+    and do not squeeze the others.  A linear axis that comes near zero starts there.
 
     >>> extent(np.array([[1.0, 0.5], [2.0, 0.6], [2.0, 1e9]]), log=False)
-    [0.0, 2.08]
+    (0.0, 2.08)
     """
     rows = np.where(np.isfinite(rows), rows, np.nan).reshape(-1, rows.shape[-1])
-    rows = rows[np.isfinite(rows).any(axis=1)]
+    rows = rows[~np.isnan(rows).all(axis=1)]
     if rows.size == 0:
-        return None if log else [0.0, 1.0]
+        return None if log else (0.0, 1.0)
     peak = np.nanmax(np.abs(rows), axis=1)
-    tame = rows[peak <= 100 * np.quantile(peak, 0.25)] if peak.max() > 0 else rows
+    tame = rows[peak <= 100 * np.quantile(peak, 0.25)] if np.quantile(peak, 0.25) > 0 else rows
     values = tame[np.isfinite(tame)]
     if log:
-        if (values < 0).any() or not (values > 0).any():
+        if values.min() < 0 or values.max() <= 0:
             return None
         high = float(values.max())
         low = max(float(values[values > 0].min()), high * 1e-16)
-        pad = max((high / low) ** 0.04, 1.05)
-        return [low / pad, high * pad]
+        ratio = max((high / low) ** 0.04, 1.05)
+        return low / ratio, high * ratio
     low, high = float(values.min()), float(values.max())
-    if low >= 0 and low < 0.3 * high:
-        low = 0.0
-    pad = 0.04 * (high - low) or 0.1 * abs(high) or 1.0
-    return [low - pad if low else 0.0, high + pad]
+    if low == high:
+        return low - (abs(low) or 1.0) / 10, high + (abs(low) or 1.0) / 10
+    if not pad:
+        return low, high
+    low = 0.0 if 0 <= low < 0.3 * high else low - 0.04 * (high - low)
+    return low, high + 0.04 * (high - low)
+
+
+def _representable(array: xr.DataArray) -> xr.DataArray:
+    """The page computes in float32: what is larger has left every picture and has no value."""
+    if not np.issubdtype(array.dtype, np.floating):
+        return array
+    return array.where(np.abs(array) < 1e38)
 
 
 class Cube:
@@ -186,7 +196,7 @@ class Cube:
     """
 
     def __init__(self, ds: xr.Dataset, band: str | None) -> None:
-        self.ds = ds
+        self.ds = ds.map(_representable)
         self.band = band
         self.arrays: dict[str, dict[str, Any]] = {}
         self._parts: list[bytes] = []
@@ -218,8 +228,7 @@ class Cube:
 
     def values(self, dim: str) -> Array:
         """The coordinate of a dimension, or its indices where it has none."""
-        coord = self.ds[dim].values
-        return np.asarray(coord)
+        return np.asarray(self.ds[dim].values)
 
     def rows(self, name: str, selection: Selection, axis: str | None) -> Array:
         """Runs of the band in rows, along `axis` in columns, at a selection of the other dims."""
@@ -230,10 +239,14 @@ class Cube:
         runs = array.sizes[self.band] if self.band in array.dims else 1
         return cut.reshape(runs, -1)
 
-    def every_row(self, name: str, axis: str) -> Array:
-        """All runs of the cube in rows, along `axis`."""
+    def curves(self, name: str, axis: str, quartiles: bool = True) -> Array:
+        """All curves of the cube along `axis`, in rows: the quartiles over the band, or each run."""
         array = self.ds[name].transpose(..., axis)
-        return np.asarray(array.values, dtype=float).reshape(-1, array.sizes[axis])
+        rows = np.asarray(array.values, dtype=float)
+        if quartiles and self.band in array.dims:
+            rows = np.moveaxis(rows, array.dims.index(self.band), 0)
+            rows = np.stack(summary(rows, self.worst(name)))
+        return rows.reshape(-1, self.ds.sizes[axis])
 
     def place(self, data: bytes) -> int:
         """Where in the buffer these bytes lie; equal bytes are stored once."""
@@ -256,7 +269,8 @@ class Cube:
         """
         if name in self.arrays:
             return name
-        array = xr.DataArray(np.asarray(self.ds[name].values, dtype=float), dims=self.ds[name].dims)
+        values = np.asarray(self.ds[name].values, dtype=float)
+        array = xr.DataArray(values, dims=self.ds[name].dims)
         for dim in array.dims:
             first = array.isel({dim: 0})
             if bool(((array == first) | (array.isnull() & first.isnull())).all()):
@@ -275,9 +289,7 @@ class Cube:
     def _encode(self, values: Array) -> dict[str, Any]:
         codes = quantised(values) if values.size > EXACT_SIZE else None
         if codes is None:
-            limit = float(np.finfo(np.float32).max)
-            exact = np.clip(values, -limit, limit).astype("<f4")
-            return {"type": "f4", "offset": self.place(exact.tobytes())}
+            return {"type": "f4", "offset": self.place(values.astype("<f4").tobytes())}
         data, formula = codes
         return {"type": "q2", "offset": self.place(data.tobytes()), **formula}
 
@@ -311,3 +323,18 @@ def quantised(values: Array) -> tuple[Array, dict[str, float]] | None:
     codes = np.full(values.shape, MISSING, dtype="<u2")
     codes[np.isfinite(values)] = np.rint((spread - low) / step if step else 0 * spread)
     return codes, {"scale": scale, "low": low, "step": step}
+
+
+def divergence(at: Array) -> str:
+    """How many of the runs diverged, and when the first did; -1 stands for never.
+
+    >>> divergence(np.array([-1, 12, 30]))
+    '2 of 3 runs diverged, the first at step 12.'
+    """
+    steps = at[at >= 0]
+    if not len(steps):
+        return f"None of the {len(at)} runs diverged." if len(at) > 1 else ""
+    if len(at) == 1:
+        return f"The run diverged at step {number(steps[0])}."
+    many = f"All {len(at)}" if len(steps) == len(at) else f"{len(steps)} of {len(at)}"
+    return f"{many} runs diverged, the first at step {number(steps.min())}."

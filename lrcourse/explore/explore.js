@@ -4,6 +4,8 @@
 
 // ---------------------------------------------------------------- numbers
 
+const clamp = (v, lo, hi) => Math.max(lo, Math.min(hi, v));
+
 const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
 /** A number to three significant digits, as the Python side writes it: 0.0316, 3.2×10⁻⁵, −4. */
@@ -11,7 +13,7 @@ export function format(value, digits = 3) {
   if (Number.isNaN(value)) return "no value";
   const size = Math.abs(value), sign = value < 0 ? "−" : "";
   if (size === Infinity) return sign + "∞";
-  if (Number.isInteger(value) && size < 1e7) return sign + size;
+  if (Number.isInteger(value) && size < 1e7 && (size < 1e5 || Number(size.toPrecision(digits)) !== size)) return sign + size;
   const [mantissa, power] = size.toExponential(digits - 1).split("e");
   if (power >= -4 && power < 5) return sign + Number(size.toFixed(Math.max(0, digits - 1 - power)));
   const ten = "10" + [...String(Number(power))].map((c) => SUPERSCRIPT[c]).join("");
@@ -92,6 +94,13 @@ export function nearest(numbers, wanted, map = (v) => v) {
   return best;
 }
 
+/** Where a number lies between the columns of rising numbers, in columns (by ratios if they span). */
+export function fraction(numbers, v) {
+  const f = numbers[0] > 0 && numbers.at(-1) > 20 * numbers[0] ? Math.log : Number, n = numbers.length;
+  const k = clamp(numbers.findIndex((a) => a >= v), 1, n - 1), top = v > numbers[n - 1] ? n - 1 : k;
+  return top - 1 + (f(v) - f(numbers[top - 1])) / (f(numbers[top]) - f(numbers[top - 1]));
+}
+
 /** The last index that holds a finite number, or -1. */
 export function lastFinite(row) {
   let i = row.length - 1;
@@ -104,8 +113,7 @@ export function trace(xs, ys, X, Y) {
   let d = "", pen = "M";
   for (let i = 0; i < xs.length; i++) {
     if (!Number.isFinite(ys[i])) { pen = "M"; continue; }
-    const y = Math.max(-1e4, Math.min(1e4, Y(ys[i])));
-    d += pen + Math.round(X(xs[i]) * 10) / 10 + " " + Math.round(y * 10) / 10;
+    d += pen + Math.round(X(xs[i]) * 10) / 10 + " " + Math.round(clamp(Y(ys[i]), -1e4, 1e4) * 10) / 10;
     pen = "L";
   }
   return d;
@@ -134,11 +142,17 @@ export function divergence(at) {
   return `${steps.length === at.length ? `All ${at.length}` : `${steps.length} of ${at.length}`} runs diverged, the first at step ${first}.`;
 }
 
+/** "0.02 (0.01 to 0.03)": a median with its quartiles, where they are finite. */
+export function spreadText(mid, low, high, missing = "diverged") {
+  if (!Number.isFinite(mid)) return missing;
+  return format(mid) + (Number.isFinite(low) && Number.isFinite(high) ? ` (${format(low)} to ${format(high)})` : "");
+}
+
 /** "loss 0.02 at step 300, median of 5 seeds (quartiles 0.01 to 0.03)". */
 export function valueText(label, where, mid, low, high, runs, band) {
-  const spread = runs > 1 ? `, median of ${runs} ${band}s` : "";
-  if (!Number.isFinite(mid)) return `no finite ${label}${where}${spread}`;
-  return `${label} ${format(mid)}${where}${spread}${runs > 1 ? ` (quartiles ${format(low)} to ${format(high)})` : ""}`;
+  const many = `${runs} ${band}s`;
+  if (!Number.isFinite(mid)) return runs > 1 ? `no finite median ${label}${where} (${many})` : `no finite ${label}${where}`;
+  return `${label} ${format(mid)}${where}${runs > 1 ? `, median of ${many} (quartiles ${format(low)} to ${format(high)})` : ""}`;
 }
 
 // ---------------------------------------------------------------- the cube
@@ -192,35 +206,35 @@ const put = (el, attrs) => { for (const k in attrs) el.setAttribute(k, attrs[k])
 const html = (tag, attrs = {}, ...kids) => { const el = put(document.createElement(tag), attrs); el.append(...kids); return el; };
 const svg = (tag, attrs = {}, ...kids) => { const el = put(document.createElementNS("http://www.w3.org/2000/svg", tag), attrs); el.append(...kids); return el; };
 const button = (text, onclick, attrs = {}) => { const el = html("button", { type: "button", class: "lrx-button", ...attrs }, text); el.onclick = onclick; return el; };
-const swatch = (run, variable) => svg("svg", { class: `lrx-swatch lrx-run-${run} lrx-var-${variable}`, width: 22, height: 10, "aria-hidden": true }, svg("path", { d: "M1 5H21" }));
+const swatch = (run, variable = 0) => svg("svg", { class: `lrx-swatch lrx-run-${run} lrx-var-${variable}`, width: 22, height: 10, "aria-hidden": true }, svg("path", { d: "M1 5H21" }));
 const cross = (x, y) => `M${x - 4} ${y - 4}l8 8m0 -8l-8 8`;
-const clamp = (v, lo, hi) => Math.max(lo, Math.min(hi, v));
+const disc = ({ x, y }, r) => `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+const join = (points) => points.map((p, i) => `${i ? "L" : "M"}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join("");
+const CHAR = 6.7; // the width of a figure at 12 px, on average
+const MOVES = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1], PageUp: [10, 0], PageDown: [-10, 0], Home: [-1e9, 0], End: [1e9, 0] };
 
 /** What every panel shares: a head, axes, a clipped drawing area, a readout, the keyboard. */
 class Frame {
-  constructor(view, spec) {
+  constructor(view, spec, about, last) {
     this.view = view;
     this.spec = spec;
     this.log = { x: spec.log.includes("x"), y: spec.log.includes("y") };
-    this.name = html("span", { class: "lrx-name" });
+    this.groups = [];
+    this.name = html("span", { class: "lrx-name" }, spec.title ?? "");
     this.legend = html("span", { class: "lrx-legend" });
     this.toggles = html("span", { class: "lrx-toggles" });
-    this.head = html("div", { class: "lrx-head" }, this.name, this.legend, this.toggles);
-    this.grid = svg("g", { class: "lrx-axes" });
-    this.back = svg("g");
-    this.marks = svg("g");
-    this.over = svg("g");
+    [this.grid, this.back, this.marks, this.over] = ["lrx-axes", "lrx-back", "lrx-marks", "lrx-over"].map((c) => svg("g", { class: c }));
     this.area = svg("svg", { overflow: "hidden" }, this.back, this.marks, this.over);
     this.svg = svg("svg", { "aria-hidden": true, focusable: false }, this.grid, this.area);
-    this.plot = html("div", { class: "lrx-plot", tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuenow": 0 }, this.svg);
+    this.plot = html("div", { class: "lrx-plot", tabindex: 0, role: "slider", "aria-label": about, "aria-valuemin": 0, "aria-valuemax": last, "aria-valuenow": 0 }, this.svg);
     this.readout = html("p", { class: "lrx-readout" });
-    this.el = html("div", { class: `lrx-panel lrx-${spec.kind}` }, this.head, this.plot, this.readout);
+    this.el = html("div", { class: `lrx-panel lrx-${spec.kind}` }, html("div", { class: "lrx-head" }, this.name, this.legend, this.toggles), this.plot, this.readout);
     this.plot.addEventListener("keydown", (event) => {
-      const by = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1], PageUp: [10, 0], PageDown: [-10, 0], Home: [-1e9, 0], End: [1e9, 0] }[event.key];
-      if (event.key === "Escape") this.view.point(null);
-      else if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
-      else this.step(by[0] * (event.shiftKey ? 10 : 1), by[1] * (event.shiftKey ? 10 : 1));
+      const by = MOVES[event.key], times = event.shiftKey ? 10 : 1;
+      if (event.altKey || event.ctrlKey || event.metaKey || !(by || event.key === "Escape")) return;
       event.preventDefault();
+      if (by) this.step(by[0] * times, by[1] * times);
+      else this.leave();
     });
     for (const kind of ["pointermove", "pointerdown", "click"]) {
       this.plot.addEventListener(kind, (event) => {
@@ -228,93 +242,111 @@ class Frame {
         this.at(event.clientX - box.left - this.left, event.clientY - box.top - this.top, kind === "click");
       });
     }
-    this.plot.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") this.view.point(null); });
+    this.plot.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") this.leave(); });
   }
 
+  leave() {
+    this.view.point(null);
+  }
+
+  /** A button that switches an axis between linear and logarithmic. */
   toggle(axis, allowed) {
     if (!allowed) return;
     const el = button(`log ${axis}`, () => {
       this.log[axis] = !this.log[axis];
-      el.setAttribute("aria-pressed", this.log[axis]);
+      put(el, { "aria-pressed": this.log[axis] });
       this.layout(this.width);
       this.view.schedule();
     }, { "aria-pressed": this.log[axis], "aria-label": `logarithmic ${axis} axis` });
     this.toggles.append(el);
   }
 
-  /** Axes for a width in pixels: x and y are {domain, log, label} or {labels, label} for cells. */
+  /** Draw axes: x and y are {domain, log, label}, or {dim, label} for one cell per value. */
   axes(width, height, x, y) {
-    const wide = (list) => Math.max(...list.map((t) => t.text.length), 1) * 6.7;
-    const made = (axis, from, to, n) => {
-      if (axis.labels) {
-        const size = (to - from) / axis.labels.length, every = Math.ceil(axis.labels.length / Math.max(1, n));
-        const map = (i) => from + (i + 0.5) * size;
-        return [map, axis.labels.map((text, i) => ({ text, at: map(i) })).filter((_, i) => i % every === 0)];
+    const made = ({ domain, log, dim }, from, to, room) => {
+      if (!dim) {
+        const map = scale(domain, [from, to], log);
+        return [map, (log ? logTicks : ticks)(...domain, room).map((v) => ({ text: format(v), at: map(v) }))];
       }
-      const map = scale(axis.domain, [from, to], axis.log);
-      const at = (axis.log ? logTicks : ticks)(...axis.domain, n);
-      return [map, at.map((v) => ({ text: format(v), at: map(v) }))];
+      const map = (i) => from + ((i + 0.5) * (to - from)) / dim.n, { numbers, labels } = dim;
+      if (dim.n > 8 && dim.rising) {
+        const round = (numbers[0] > 0 && numbers.at(-1) > 20 * numbers[0] ? logTicks : ticks)(numbers[0], numbers.at(-1), room);
+        return [map, round.map((v) => ({ text: format(v), at: map(fraction(numbers, v)) }))];
+      }
+      const every = Math.ceil(dim.n / Math.max(1, room));
+      return [map, labels.map((text, i) => ({ text, at: map(i) })).filter((_, i) => i % every === 0)];
     };
-    this.top = 10;
-    const bottom = 40, right = 14;
-    const [Y, yTicks] = made(y, height - bottom - this.top, 0, (height - bottom) / (y.labels ? 20 : 46));
-    this.left = Math.ceil(wide(yTicks) + 12);
-    const inner = width - this.left - right, tall = height - bottom - this.top;
-    const longest = x.labels ? Math.max(...x.labels.map((t) => t.length)) * 6.7 + 12 : 70;
-    const [X, xTicks] = made(x, 0, inner, inner / longest);
+    const top = y.label ? 26 : 10, tall = height - 40 - top, longest = Math.max(5, ...(x.dim?.labels ?? []).map((t) => t.length));
+    const [Y, yTicks] = made(y, tall, 0, tall / (y.dim ? 20 : 44));
+    const left = Math.ceil(Math.max(1, ...yTicks.map((t) => t.text.length)) * CHAR + 12), inner = width - left - 14;
+    const [X, xTicks] = made(x, 0, inner, inner / (longest * CHAR + 24));
     put(this.svg, { width, height, viewBox: `0 0 ${width} ${height}` });
-    put(this.area, { x: this.left, y: this.top, width: inner, height: tall });
-    const items = yTicks.map((t) => [
-      ...(y.labels ? [] : [svg("path", { class: "lrx-rule", d: `M${this.left} ${this.top + t.at}h${inner}` })]),
-      svg("text", { x: this.left - 7, y: this.top + t.at + 4, "text-anchor": "end" }, t.text),
-    ]);
-    xTicks.forEach((t) => {
-      const x = this.left + t.at;
-      items.push([
-        svg("path", { class: "lrx-tick", d: `M${x} ${this.top + tall}v4` }),
-        svg("text", { x: clamp(x, t.text.length * 3.4, width - t.text.length * 3.4), y: this.top + tall + 18, "text-anchor": "middle" }, t.text),
-      ]);
-    });
-    items.push([
-      svg("path", { class: "lrx-base", d: `M${this.left} ${this.top + tall}h${inner}` }),
-      svg("text", { class: "lrx-axis", x: this.left + inner, y: height - 6, "text-anchor": "end" }, x.label),
-    ]);
-    this.grid.replaceChildren(...items.flat());
-    Object.assign(this, { X, Y, width, inner, tall });
+    put(this.area, { x: left, y: top, width: inner, height: tall });
+    const ink = (kind, d) => svg("path", { class: kind, d }), text = (words, attrs) => svg("text", attrs, words);
+    this.grid.replaceChildren(
+      ...yTicks.flatMap((t) => [
+        ...(y.dim ? [] : [ink("lrx-rule", `M${left} ${top + t.at}h${inner}`)]),
+        text(t.text, { x: left - 7, y: top + t.at + 4, "text-anchor": "end" }),
+      ]),
+      ...xTicks.flatMap((t) => [
+        ink("lrx-tick", `M${left + t.at} ${top + tall}v4`),
+        text(t.text, { x: Math.min(left + t.at, width - (t.text.length * CHAR) / 2), y: top + tall + 18, "text-anchor": "middle" }),
+      ]),
+      ink("lrx-base", `M${left} ${top + tall}h${inner}`),
+      text(x.label, { class: "lrx-axis", x: left + inner, y: height - 5, "text-anchor": "end" }),
+      text(y.label ?? "", { class: "lrx-axis", x: 0, y: 12 }),
+    );
+    Object.assign(this, { X, Y, width, inner, tall, left, top });
   }
 
-  /** Groups of marks, made once and reused: one for each curve. */
-  group(i, make) {
-    this.groups ??= [];
+  /** The marks of the i-th curve, made once and reused. */
+  group(i, kinds) {
     if (!this.groups[i]) {
-      this.groups[i] = make();
+      const parts = Object.fromEntries(kinds.map((k) => [k, svg("path", { class: `lrx-${k}` })]));
+      this.groups[i] = { g: svg("g", {}, ...Object.values(parts)), ...parts };
       this.marks.append(this.groups[i].g);
     }
+    this.groups[i].g.style.display = "";
     return this.groups[i];
   }
 
   hideFrom(n) {
-    (this.groups ?? []).forEach(({ g }, i) => { g.style.display = i < n ? "" : "none"; });
+    this.groups.slice(n).forEach(({ g }) => { g.style.display = "none"; });
   }
 
-  say(parts, text) {
-    this.readout.replaceChildren(...parts);
-    put(this.plot, { "aria-valuetext": text });
+  /** Faint curves of all values of one dimension, drawn again only when something else changes. */
+  shadows(trail) {
+    const { spec: { faint }, view } = this;
+    if (!faint) return;
+    const key = JSON.stringify({ ...view.sel, [faint]: 0 });
+    if (key === this.faintKey) return;
+    this.faintKey = key;
+    put(this.faint, { d: view.spec.dims[faint].labels.map((_, i) => trail({ ...view.sel, [faint]: i })).join("") });
+  }
+
+  /** Say what is under the hand, for the eye and as the value of this plot. */
+  report(index, head, items) {
+    put(this.plot, { "aria-valuenow": index, "aria-valuetext": `${head}: ${items.map(({ run, text }) => (run.colour ? `${run.label}: ` : "") + text).join("; ")}` });
+    this.readout.replaceChildren(html("span", {}, head), ...items.map(({ run, j, text }) => html("span", {}, ...(items.length > 1 ? [swatch(run.colour, j)] : []), text)));
+  }
+
+  /** Move the reading mark along a dimension; it is shared by all panels that have it. */
+  walk(dim, by) {
+    const { cursor, spec } = this.view, n = spec.dims[dim].n;
+    this.view.point({ dim, i: clamp((cursor?.dim === dim ? cursor.i : by > 0 ? -1 : n) + by, 0, n - 1) });
   }
 }
 
 /** Curves with bands: median and quartiles over the runs, or every run. */
 class Lines extends Frame {
   constructor(view, spec) {
-    super(view, spec);
-    this.dim = view.spec.dims[spec.x];
-    put(this.plot, { "aria-label": `${spec.title}: ${spec.ylabel ?? "values"} against ${this.dim.label}`, "aria-valuemax": this.dim.n - 1 });
+    const dim = view.spec.dims[spec.x];
+    super(view, spec, `${spec.title ?? spec.y.map((n) => view.spec.arrays[n].label).join(", ")} against ${dim.label}`, dim.n - 1);
+    this.dim = dim;
     this.toggle("y", spec.y.every((n) => spec.domain[n].log));
     this.toggle("x", spec.xlog);
-    this.faint = svg("path", { class: "lrx-faint" });
+    [this.faint, this.here, this.cursor] = ["lrx-faint", "lrx-here", "lrx-cursor"].map((c) => svg("path", { class: c }));
     this.rules = svg("g", { class: "lrx-reference" });
-    this.here = svg("path", { class: "lrx-here" });
-    this.cursor = svg("path", { class: "lrx-cursor" });
     this.back.append(this.faint);
     this.over.append(this.rules, this.here, this.cursor);
   }
@@ -324,108 +356,89 @@ class Lines extends Frame {
   }
 
   layout(width) {
-    const names = this.shown(), kind = this.log.y ? "log" : "linear";
-    const ends = names.map((n) => this.spec.domain[n][kind]);
-    const y = [Math.min(...ends.map((e) => e[0])), Math.max(...ends.map((e) => e[1]))];
-    const numbers = this.dim.numbers.filter((v) => !this.log.x || v > 0);
-    this.axes(width, clamp(width * 0.62, 230, 330),
-      { domain: this.spec.xlim ?? [Math.min(...numbers), Math.max(...numbers)], log: this.log.x, label: this.dim.label },
-      { domain: y, log: this.log.y });
-    const label = (n) => this.view.spec.arrays[n].label;
-    this.name.textContent = this.spec.ylabel ?? (names.length === 1 ? label(names[0]) : this.spec.title);
+    const { spec, view, dim } = this, names = this.shown(), label = (n) => view.spec.arrays[n].label;
+    const ends = names.map((n) => spec.domain[n][this.log.y ? "log" : "linear"]), numbers = dim.numbers.filter((v) => !this.log.x || v > 0);
+    const ylabel = spec.ylabel ?? (names.length === 1 ? label(names[0]) : null);
+    if (!spec.title) this.name.textContent = ylabel ?? "";
+    this.axes(width, clamp(width * 0.62, 230, 320),
+      { domain: spec.xlim ?? [Math.min(...numbers), Math.max(...numbers)], log: this.log.x, label: dim.label },
+      { domain: [Math.min(...ends.map((e) => e[0])), Math.max(...ends.map((e) => e[1]))], log: this.log.y, label: spec.title && ylabel });
     this.legend.replaceChildren(...(names.length > 1 ? names : []).map((n, j) => html("span", {}, swatch(0, j), label(n))));
     this.laid = names.join();
     this.faintKey = null;
   }
 
   draw(runs, cursor) {
-    const { view, spec, X, Y } = this, xs = this.dim.numbers, names = this.shown();
+    const { view, spec, dim } = this, xs = dim.numbers, names = this.shown();
     if (names.join() !== this.laid) this.layout(this.width);
-    this.series = runs.flatMap((run) => names.map((name, j) => ({
-      name, run, j, worst: view.spec.arrays[name].worst, x: xs, ...view.cube.curve(name, run.sel, spec.x),
-    })));
+    const { X, Y } = this, along = cursor?.dim === spec.x ? cursor.i : null, draw = (ys) => trace(xs, ys, X, Y);
+    this.series = runs.flatMap((run) => names.map((name, j) => ({ name, run, j, x: xs, worst: view.spec.arrays[name].worst, ...view.cube.curve(name, run.sel, spec.x) })));
     this.series.forEach((s, i) => {
-      const { g, band, all, line, ends, dot } = this.group(i, () => {
-        const parts = { band: svg("path", { class: "lrx-band" }), all: svg("path", { class: "lrx-runs" }), line: svg("path", { class: "lrx-line" }), ends: svg("path", { class: "lrx-cross" }), dot: svg("circle", { class: "lrx-dot", r: 4 }) };
-        return { g: svg("g", {}, ...Object.values(parts)), ...parts };
-      });
+      const { g, band, runs: all, line, cross: ends, dot } = this.group(i, ["band", "runs", "line", "cross", "dot"]);
+      const many = s.rows.length > 1 ? spec.spread : "", k = along ?? (spec.selects ? s.run.sel[spec.x] : -1);
       put(g, { class: `lrx-run-${s.run.colour} lrx-var-${s.j}` });
-      put(line, { d: trace(xs, s.mid, this.X, this.Y), "data-series": s.name });
-      const many = s.rows.length > 1;
-      put(all, { d: many && spec.spread === "runs" ? s.rows.map((r) => trace(xs, r, this.X, this.Y)).join("") : "" });
-      put(band, { d: many && spec.spread === "band" ? this.ribbon(s) : "" });
+      put(line, { d: draw(s.mid), "data-series": s.name });
+      put(all, { d: many === "runs" ? s.rows.map(draw).join("") : "" });
+      put(band, { d: many === "band" ? this.ribbon(s) : "" });
       put(ends, { d: this.crosses(s) });
-      const k = cursor?.dim === spec.x ? cursor.i : spec.selects ? s.run.sel[spec.x] : -1;
-      const seen = k >= 0 && Number.isFinite(s.mid[k]);
-      put(dot, { cx: seen ? this.X(xs[k]) : -99, cy: seen ? this.Y(s.mid[k]) : -99 });
+      put(dot, { d: k >= 0 && Number.isFinite(s.mid[k]) ? disc({ x: X(xs[k]), y: Y(s.mid[k]) }, 4) : "" });
     });
     this.hideFrom(this.series.length);
-    this.drawFaint(names);
+    this.shadows((sel) => draw(view.cube.curve(names[0], sel, spec.x).mid));
     this.drawRules();
-    const now = spec.selects ? this.X(xs[view.sel[spec.x]]) : null, at = cursor?.dim === spec.x ? this.X(xs[cursor.i]) : null;
-    put(this.here, { d: now === null ? "" : `M${now} 0V${this.tall}` });
-    put(this.cursor, { d: at === null ? "" : `M${at} 0V${this.tall}` });
-    this.tell(cursor?.dim === spec.x ? cursor.i : null);
+    put(this.here, { d: spec.selects ? `M${X(xs[view.sel[spec.x]])} 0V${this.tall}` : "" });
+    put(this.cursor, { d: along === null ? "" : `M${X(xs[along])} 0V${this.tall}` });
+    const k = along ?? this.place(), named = names.length > 1 || this.series.length === 1;
+    this.report(k, `${dim.label} ${format(xs[k])}`, this.series.map((s) => ({
+      run: s.run, j: s.j, text: (named ? `${view.spec.arrays[s.name].label} ` : "") + spreadText(s.mid[k], s.low?.[k], s.high?.[k]),
+    })));
+  }
+
+  /** The index that the sentence speaks of: the chosen one, or the last. */
+  place() {
+    return this.spec.selects ? this.view.sel[this.spec.x] : this.dim.n - 1;
   }
 
   ribbon({ low, high, x }) {
-    const far = (v) => (Number.isFinite(v) ? v : v === Infinity ? Number.MAX_VALUE : this.log.y ? 1e-300 : -Number.MAX_VALUE);
-    const keep = x.map((_, i) => i).filter((i) => Number.isFinite(low[i]) || Number.isFinite(high[i]));
+    const far = (v) => (Number.isFinite(v) ? v : v > 0 ? Number.MAX_VALUE : this.log.y ? Number.MIN_VALUE : -Number.MAX_VALUE);
+    const keep = [...x.keys()].filter((i) => Number.isFinite(low[i]) || Number.isFinite(high[i]));
     if (!keep.length) return "";
-    const up = trace(keep.map((i) => x[i]), keep.map((i) => far(high[i])), this.X, this.Y);
+    const edge = (ys) => trace(keep.map((i) => x[i]), keep.map((i) => far(ys[i])), this.X, this.Y), up = edge(high);
     keep.reverse();
-    return `${up}L${trace(keep.map((i) => x[i]), keep.map((i) => far(low[i])), this.X, this.Y).slice(1)}Z`;
+    return `${up}L${edge(low).slice(1)}Z`;
   }
 
+  /** A cross where a run ends before its time, an arrow where it leaves the picture for good. */
   crosses({ rows, mid, worst, x }) {
-    const edge = worst > 0 ? 6 : this.tall - 6;
-    const mark = (i, v) => cross(clamp(this.X(x[Math.max(0, i)]), 5, this.inner - 5), Number.isFinite(v) ? clamp(this.Y(v), 6, this.tall - 6) : edge);
+    const { X, Y, inner, tall } = this, edge = worst > 0 ? 6 : tall - 6;
+    const mark = (i, v) => cross(clamp(X(x[Math.max(0, i)]), 5, inner - 5), Number.isFinite(v) ? clamp(Y(v), 6, tall - 6) : edge);
     if (this.spec.selects) return x.map((_, i) => (Number.isFinite(mid[i]) ? "" : mark(i, NaN))).join("");
-    return rows.map((row) => { const i = lastFinite(row); return i === row.length - 1 ? "" : mark(i, row[i]); }).join("");
-  }
-
-  drawFaint(names) {
-    const { spec, view } = this;
-    if (!spec.faint) return;
-    const key = JSON.stringify({ ...view.sel, [spec.faint]: 0 });
-    if (key === this.faintKey) return;
-    this.faintKey = key;
-    const others = Array.from({ length: view.spec.dims[spec.faint].n }, (_, i) => ({ ...view.sel, [spec.faint]: i }));
-    put(this.faint, { d: others.map((sel) => trace(this.dim.numbers, view.cube.curve(names[0], sel, spec.x).mid, this.X, this.Y)).join("") });
+    const out = (v) => Y(v) < 0;
+    return rows.map((row) => {
+      const end = lastFinite(row);
+      if (end < row.length - 1) return mark(end, row[end]);
+      if (!out(row[end])) return "";
+      let i = end;
+      while (i > 0 && out(row[i - 1])) i--;
+      return `M${clamp(X(x[i]), 6, inner - 6) - 5} 8l5 -6l5 6`;
+    }).join("");
   }
 
   drawRules() {
-    const items = [];
-    const read = (v) => (typeof v === "string" ? this.view.cube.value(v, this.view.sel) : v);
-    for (const [axis, label, at] of this.spec.rules) {
-      const v = read(at), px = axis === "y" ? this.Y(v) : this.X(v);
-      if (!Number.isFinite(px) || px < 0 || px > (axis === "y" ? this.tall : this.inner)) continue;
-      const end = axis === "x" && px > this.inner * 0.7;
-      items.push(svg("path", { d: axis === "y" ? `M0 ${px}H${this.inner}` : `M${px} 0V${this.tall}` }),
-        svg("text", axis === "y" ? { x: this.inner - 4, y: px > 20 ? px - 5 : px + 14, "text-anchor": "end" } : { x: px + (end ? -5 : 5), y: 13, "text-anchor": end ? "end" : "start" }, label));
-    }
-    this.rules.replaceChildren(...items);
-  }
-
-  tell(i) {
-    const { spec, view } = this, k = i ?? (spec.selects ? view.sel[spec.x] : null);
-    put(this.plot, { "aria-valuenow": k ?? this.dim.n - 1 });
-    if (k === null) return this.say([], `${this.dim.label}: arrow keys read the values`);
-    const head = `${this.dim.label} ${format(this.dim.numbers[k])}`;
-    const named = this.shown().length > 1 || this.series.length === 1;
-    const rest = this.series.map((s) => {
-      const spread = s.low && Number.isFinite(s.high[k] - s.low[k]) ? ` (${format(s.low[k])} to ${format(s.high[k])})` : "";
-      const value = Number.isFinite(s.mid[k]) ? format(s.mid[k]) + spread : "diverged";
-      return [s, named ? `${view.spec.arrays[s.name].label} ${value}` : value];
-    });
-    this.say([html("span", {}, head), ...rest.map(([s, text]) => html("span", {}, swatch(s.run.colour, s.j), text))], `${head}: ${rest.map(([s, text]) => (s.run.colour ? `${s.run.label}: ` : "") + text).join("; ")}`);
+    const { inner, tall } = this;
+    this.rules.replaceChildren(...this.spec.rules.flatMap(([axis, label, at]) => {
+      const v = typeof at === "string" ? this.view.cube.value(at, this.view.sel) : at, px = axis === "y" ? this.Y(v) : this.X(v);
+      if (!(px >= 0 && px <= (axis === "y" ? tall : inner))) return [];
+      const right = axis === "x" && px + label.length * CHAR + 8 > inner;
+      const place = axis === "y" ? { x: inner - 4, y: px > 20 ? px - 5 : px + 14, "text-anchor": "end" } : { x: px + (right ? -5 : 5), y: 12, "text-anchor": right ? "end" : "start" };
+      return [svg("path", { d: axis === "y" ? `M0 ${px}H${inner}` : `M${px} 0V${tall}` }), svg("text", place, label)];
+    }));
   }
 
   step(across, up) {
-    const { spec, view } = this, by = across || up;
-    if (spec.selects) return view.select({ [spec.x]: view.sel[spec.x] + by });
-    const from = view.cursor?.dim === spec.x ? view.cursor.i : by > 0 ? -1 : this.dim.n;
-    view.point({ dim: spec.x, i: clamp(from + by, 0, this.dim.n - 1) });
+    const { x, selects } = this.spec, by = across || up;
+    if (selects) this.view.select({ [x]: this.view.sel[x] + by });
+    else this.walk(x, by);
   }
 
   at(px, _, click) {
@@ -435,8 +448,7 @@ class Lines extends Frame {
   }
 
   clause() {
-    const { view, spec } = this, k = spec.selects ? view.sel[spec.x] : this.dim.n - 1;
-    const where = spec.selects ? "" : ` at ${this.dim.label} ${format(this.dim.numbers[k])}`;
+    const { view, spec, dim } = this, k = this.place(), where = spec.selects ? "" : ` at ${dim.label} ${format(dim.numbers[k])}`;
     return this.series.filter((s) => s.run.colour === 0).map((s) =>
       valueText(view.spec.arrays[s.name].label, where, s.mid[k], s.low?.[k], s.high?.[k], s.rows.length, view.spec.band)).join("; ");
   }
@@ -445,133 +457,101 @@ class Lines extends Frame {
 /** A descent path over contour lines, or over a curve when there is one coordinate. */
 class Path extends Frame {
   constructor(view, spec) {
-    super(view, spec);
-    this.dim = view.spec.dims[spec.along];
-    put(this.plot, { "aria-label": `${spec.title}: path in ${spec.xlabel} and ${spec.ylabel}, along ${this.dim.label}`, "aria-valuemax": this.dim.n - 1 });
+    const dim = view.spec.dims[spec.along];
+    super(view, spec, `${spec.title ?? "path"}: ${spec.xlabel} and ${spec.ylabel} along ${dim.label}`, dim.n - 1);
+    this.dim = dim;
+    this.name.textContent = spec.title ?? spec.ylabel;
     this.toggle("y", spec.ylog);
-    this.name.textContent = spec.ylabel;
     this.faint = svg("path", { class: "lrx-faint" });
     this.ground = svg("g", { class: spec.curve ? "lrx-curve" : "lrx-contours" });
     this.back.append(this.ground, this.faint);
   }
 
   layout(width) {
-    const { x, y } = this.spec.domain, kind = this.log.y ? "log" : "linear";
-    const height = this.spec.equal ? clamp((width - 60) * (y.linear[1] - y.linear[0]) / (x[1] - x[0]) + 50, 180, width * 1.1) : clamp(width * 0.72, 240, 380);
-    this.axes(width, height, { domain: x, log: false, label: this.spec.xlabel }, { domain: y[kind], log: this.log.y, label: this.spec.ylabel });
+    const { domain: { x, y }, equal, title, xlabel, ylabel } = this.spec, domain = y[this.log.y ? "log" : "linear"];
+    const height = equal ? ((width - 50) * (domain[1] - domain[0])) / (x[1] - x[0]) + 66 : width * 0.68;
+    this.axes(width, clamp(height, 200, equal ? 900 : 340), { domain: x, log: false, label: xlabel }, { domain, log: this.log.y, label: title && ylabel });
     this.groundKey = this.faintKey = null;
   }
 
-  /** Pixels of one run's points; far points are pulled in along their direction. */
+  /** The points of each run, in pixels; far ones are pulled in along their direction. */
   points(sel) {
-    const { spec, view, X, Y } = this, ys = view.cube.rows(spec.y, sel, spec.along), far = 4 * (this.inner + this.tall);
-    const cx = this.inner / 2, cy = this.tall / 2;
+    const { spec, view, X, Y } = this, cx = this.inner / 2, cy = this.tall / 2, far = 4 * (cx + cy);
+    const ys = view.cube.rows(spec.y, sel, spec.along);
     return view.cube.rows(spec.x, sel, spec.along).map((xs, k) => Array.from(xs, (x, i) => {
-      const y = ys[k % ys.length][i];
-      if (!Number.isFinite(x) || !Number.isFinite(y)) return null;
-      const dx = X(x) - cx, dy = Y(y) - cy, pull = Math.min(1, far / Math.hypot(dx, dy));
-      return { x: cx + dx * pull, y: cy + dy * pull, at: [x, y], i };
+      const at = [x, ys[k % ys.length][i]];
+      if (!at.every(Number.isFinite)) return null;
+      const dx = X(x) - cx, dy = clamp(Y(at[1]), -1e9, 1e9) - cy, pull = Math.min(1, far / Math.hypot(dx, dy));
+      return { x: cx + dx * pull, y: cy + dy * pull, at, i };
     }));
   }
 
-  inside(p) {
-    return p.x >= -1 && p.x <= this.inner + 1 && p.y >= -1 && p.y <= this.tall + 1;
+  inside({ x, y }) {
+    return x >= -1 && x <= this.inner + 1 && y >= -1 && y <= this.tall + 1;
   }
 
   draw(runs, cursor) {
+    const { spec, dim, view } = this, along = cursor?.dim === spec.along ? cursor.i : null;
     this.drawGround();
-    const join = (pts) => pts.filter(Boolean).map((p, i) => `${i ? "L" : "M"}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join("");
-    const dots = (list, r) => list.map((p) => `M${p.x - r} ${p.y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`).join("");
-    this.drawFaint(join);
-    this.series = runs.map((run) => ({ run, name: `${this.spec.x} ${this.spec.y}`, paths: this.points(run.sel) }));
+    this.shadows((sel) => this.points(sel).map((path) => {
+      const out = path.findIndex((p) => !p || !this.inside(p));
+      return join((out < 0 ? path : path.slice(0, out + 1)).filter(Boolean));
+    }).join(""));
+    this.series = runs.map((run) => ({ run, name: `${spec.x} ${spec.y}`, paths: this.points(run.sel) }));
     this.series.forEach(({ run, paths }, i) => {
-      const { g, line, beads, start, end, ends, dot } = this.group(i, () => {
-        const parts = { line: svg("path", { class: "lrx-line" }), beads: svg("path", { class: "lrx-beads" }), start: svg("path", { class: "lrx-start" }), end: svg("path", { class: "lrx-end" }), ends: svg("path", { class: "lrx-cross" }), dot: svg("circle", { class: "lrx-dot", r: 5 }) };
-        return { g: svg("g", {}, ...Object.values(parts)), ...parts };
-      });
-      const last = paths.map((p) => p[lastFinite(p.map((q) => (q ? 1 : NaN)))]).filter(Boolean);
-      const lost = last.filter((p) => p.i < this.dim.n - 1 || !this.inside(p));
+      const { g, line, beads, start, end, cross: ends, dot } = this.group(i, ["line", "beads", "start", "end", "cross", "dot"]);
+      const there = paths.map((path) => path.filter(Boolean)).filter((path) => path.length), last = there.map((path) => path.at(-1));
+      const lost = last.filter((p) => p.i < dim.n - 1 || !this.inside(p)), now = along === null ? null : paths[0][along];
       put(g, { class: `lrx-run-${run.colour} lrx-var-0` });
-      put(line, { d: paths.map(join).join(""), "data-series": this.spec.y });
-      put(beads, { d: this.dim.n <= 120 && paths.length === 1 ? dots(paths[0].filter(Boolean), 2) : "" });
-      put(start, { d: dots(paths.map((p) => p[0]).filter(Boolean), 4.5) });
-      put(end, { d: dots(last.filter((p) => !lost.includes(p)), 4.5) });
+      put(line, { d: there.map(join).join(""), "data-series": spec.y });
+      put(beads, { d: dim.n <= 120 && there.length === 1 ? there[0].map((p) => disc(p, 2)).join("") : "" });
+      put(start, { d: there.map((path) => disc(path[0], 4.5)).join("") });
+      put(end, { d: last.filter((p) => !lost.includes(p)).map((p) => disc(p, 4.5)).join("") });
       put(ends, { d: lost.map((p) => cross(clamp(p.x, 6, this.inner - 6), clamp(p.y, 6, this.tall - 6))).join("") });
-      const p = cursor?.dim === this.spec.along ? paths[0][cursor.i] : null;
-      put(dot, { cx: p ? p.x : -99, cy: p ? p.y : -99 });
+      put(dot, { d: now ? disc(now, 5) : "" });
     });
-    this.hideFrom(this.series.length);
-    this.tell(cursor?.dim === this.spec.along ? cursor.i : null);
+    this.hideFrom(runs.length);
+    const k = along ?? dim.n - 1;
+    this.report(k, `${dim.label} ${format(dim.numbers[k])}`, this.series.map(({ run, paths }) => ({ run, j: 0, text: paths[0][k] ? this.pair(paths[0][k]) : "diverged" })));
+  }
+
+  /** Coordinates as a reader can see them: to a thousandth of the picture. */
+  pair({ at }) {
+    const { x, y } = this.spec.domain;
+    return `(${at.map((v, k) => { const [a, b] = k ? y.linear : x, grain = 10 ** (Math.floor(Math.log10(b - a)) - 3); return format(Math.round(v / grain) * grain); }).join(", ")})`;
   }
 
   drawGround() {
-    const { spec, view } = this, source = spec.curve ?? spec.contours;
-    if (!source) return;
-    const k = source.dim ? view.sel[source.dim] : 0;
-    if (k === this.groundKey) return;
+    const { spec, view, X, Y } = this, source = spec.curve ?? spec.contours, k = source?.dim ? view.sel[source.dim] : 0;
+    if (!source || k === this.groundKey) return;
     this.groundKey = k;
-    const ink = [];
     if (spec.curve) {
-      const { rows: [ys] } = view.cube.curve(source.name, view.sel, source.along);
-      ink.push(svg("path", { d: trace(view.spec.dims[source.along].numbers, ys, this.X, this.Y) }));
-    } else {
-      const [x0, x1] = spec.domain.x, [y0, y1] = spec.domain.y.linear, pad = source.pad;
-      let at = source.sets[k].offset;
-      const codes = new Uint16Array(view.bytes.slice(at, at + 4 * source.sets[k].size).buffer);
-      at = 0;
-      for (const level of source.sets[k].levels) {
-        let d = "";
-        for (const n of level) {
-          for (let i = 0; i < n; i++, at += 2) {
-            const u = (codes[at] / 65535) * (1 + 2 * pad) - pad, v = (codes[at + 1] / 65535) * (1 + 2 * pad) - pad;
-            d += `${i ? "L" : "M"}${this.X(x0 + u * (x1 - x0)).toFixed(1)} ${this.Y(y0 + v * (y1 - y0)).toFixed(1)}`;
-          }
-          d += "Z";
-        }
-        ink.push(svg("path", { d }));
-      }
+      const { mid } = view.cube.curve(source.name, view.sel, source.along);
+      this.ground.replaceChildren(svg("path", { d: trace(view.spec.dims[source.along].numbers, mid, X, Y) }));
+      return;
     }
-    this.ground.replaceChildren(...ink);
-  }
-
-  drawFaint(join) {
-    const { spec, view } = this;
-    if (!spec.faint) return;
-    const key = JSON.stringify({ ...view.sel, [spec.faint]: 0 });
-    if (key === this.faintKey) return;
-    this.faintKey = key;
-    const others = Array.from({ length: view.spec.dims[spec.faint].n }, (_, i) => ({ ...view.sel, [spec.faint]: i }));
-    put(this.faint, { d: others.flatMap((sel) => this.points(sel).map(join)).join("") });
-  }
-
-  tell(i) {
-    const head = `${this.dim.label} ${format(this.dim.numbers[i ?? this.dim.n - 1])}`;
-    put(this.plot, { "aria-valuenow": i ?? this.dim.n - 1 });
-    if (i === null) return this.say([], `${this.dim.label}: arrow keys walk along the path`);
-    const rest = this.series.map((s) => [s, s.paths[0][i] ? `(${s.paths[0][i].at.map((v) => format(v)).join(", ")})` : "diverged"]);
-    this.say([html("span", {}, head), ...rest.map(([s, text]) => html("span", {}, swatch(s.run.colour, 0), text))], `${head}: ${rest.map(([s, text]) => (s.run.colour ? `${s.run.label}: ` : "") + text).join("; ")}`);
+    const { offset, size, levels } = source.sets[k], codes = new Uint16Array(view.bytes.slice(offset, offset + 4 * size).buffer);
+    const place = (code, [a, b]) => a + ((code / 65535) * (1 + 2 * source.pad) - source.pad) * (b - a);
+    let at = -2;
+    const ring = (n) => join(Array.from({ length: n }, () => { at += 2; return { x: X(place(codes[at], spec.domain.x)), y: Y(place(codes[at + 1], spec.domain.y.linear)) }; })) + "Z";
+    this.ground.replaceChildren(...levels.map((rings) => svg("path", { d: rings.map(ring).join("") })));
   }
 
   step(across, up) {
-    const by = across || up, from = this.view.cursor?.dim === this.spec.along ? this.view.cursor.i : by > 0 ? -1 : this.dim.n;
-    this.view.point({ dim: this.spec.along, i: clamp(from + by, 0, this.dim.n - 1) });
+    this.walk(this.spec.along, across || up);
   }
 
   at(px, py) {
-    let best = null, gap = 40 ** 2;
-    for (const p of this.series.at(-1).paths[0]) {
-      const d = p ? (p.x - px) ** 2 + (p.y - py) ** 2 : Infinity;
-      if (d < gap) [best, gap] = [p, d];
-    }
-    this.view.point(best && { dim: this.spec.along, i: best.i });
+    const gap = (p) => Math.hypot(p.x - px, p.y - py), path = this.series.at(-1).paths[0].filter(Boolean);
+    const best = path.reduce((a, p) => (a && gap(a) <= gap(p) ? a : p), null);
+    this.view.point(best && gap(best) < 40 ? { dim: this.spec.along, i: best.i } : null);
   }
 
   clause() {
-    const path = this.series.at(-1).paths[0], out = path.find((p) => p && !this.inside(p));
-    const end = path[lastFinite(path.map((q) => (q ? 1 : NaN)))];
+    const { label, numbers } = this.dim, path = this.series.at(-1).paths[0].filter(Boolean), end = path.at(-1);
     if (!end) return "no finite point";
-    if (!this.inside(end)) return `the path leaves the picture at ${this.dim.label} ${format(this.dim.numbers[out.i])}`;
-    return `the path ends at (${end.at.map((v) => format(v)).join(", ")}) after ${this.dim.label} ${format(this.dim.numbers[end.i])}`;
+    if (this.inside(end)) return `the path ends at ${this.pair(end)} after ${label} ${format(numbers[end.i])}`;
+    return `the path leaves the picture at ${label} ${format(numbers[path.find((p) => !this.inside(p)).i])}`;
   }
 }
 
@@ -587,91 +567,83 @@ export function ramp(t) {
 /** A grid of medians; a cell is a run to choose. */
 class HeatMap extends Frame {
   constructor(view, spec) {
-    super(view, spec);
-    [this.dx, this.dy] = [view.spec.dims[spec.x], view.spec.dims[spec.y]];
-    const label = view.spec.arrays[spec.value].label;
-    put(this.plot, { "aria-label": `${spec.title}: ${label} over ${this.dx.label} and ${this.dy.label}, arrow keys choose a cell`, "aria-valuemax": this.dx.n * this.dy.n - 1 });
-    this.name.textContent = `${this.dy.label}`;
-    this.cells = svg("g", { class: "lrx-cells" });
-    this.hatch = svg("path", { class: "lrx-hatch" });
-    this.bounds = svg("g", { class: "lrx-reference" });
-    this.best = svg("circle", { class: "lrx-best", r: 4 });
+    const dx = view.spec.dims[spec.x], dy = view.spec.dims[spec.y];
+    super(view, spec, `${spec.title} over ${dx.label} and ${dy.label}, arrow keys choose a cell`, dx.n * dy.n - 1);
+    Object.assign(this, { dx, dy, label: view.spec.arrays[spec.value].label });
+    [this.cells, this.bounds] = [svg("g"), svg("g", { class: "lrx-reference" })];
+    [this.hatch, this.best] = [svg("path", { class: "lrx-hatch" }), svg("path", { class: "lrx-best" })];
     this.back.append(this.cells, this.hatch, this.bounds, this.best);
     const map = scale(spec.domain, [0, 1], spec.log), stops = (spec.log ? logTicks : ticks)(...spec.domain, 4);
     this.tint = (v) => ramp(map(v));
-    this.key = html("p", { class: "lrx-key" }, html("span", {}, spec.title), html("span", { class: "lrx-bar", style: `background:linear-gradient(90deg,${Array.from({ length: 9 }, (_, k) => ramp(k / 8)).join(",")})` },
-      ...stops.map((v) => html("span", { style: `left:${clamp(map(v), 0, 1) * 100}%` }, format(v)))));
-    this.plot.after(this.key);
+    this.bar = html("span", { class: "lrx-bar", style: `background:linear-gradient(90deg,${[...Array(9).keys()].map((k) => ramp(k / 8))})` },
+      ...stops.map((v) => html("span", { style: `left:${clamp(map(v), 0, 1) * 100}%` }, format(v))));
+    this.lostKey = html("span", { class: "lrx-lost" }, svg("svg", { width: 18, height: 12, "aria-hidden": true }, svg("path", { class: "lrx-hatch", d: "M0 6L6 0M0 12L12 0M6 12L18 0M12 12L18 6" })), spec.missing);
+    this.bestKey = html("span", { class: "lrx-lost" }, svg("svg", { width: 14, height: 14, "aria-hidden": true }, svg("rect", { width: 14, height: 14 }), svg("path", { class: "lrx-best", d: disc({ x: 7, y: 7 }, 4) })), spec.best > 0 ? "highest" : "lowest");
+    this.plot.after(html("p", { class: "lrx-key" }, this.bar, this.bestKey, this.lostKey));
   }
 
   layout(width) {
-    const height = clamp(this.dy.n * 22 + 50, Math.min(230, width * 0.62), 420);
-    this.axes(width, height, { labels: this.dx.labels, label: this.dx.label }, { labels: this.dy.labels, label: this.dy.label });
+    this.axes(width, clamp(this.dy.n * 30 + 66, Math.min(220, width * 0.62), 400), { dim: this.dx, label: this.dx.label }, { dim: this.dy, label: this.dy.label });
     this.w = this.inner / this.dx.n;
     this.h = this.tall / this.dy.n;
-    this.drawn = null;
+    this.key = null;
   }
 
   draw(runs) {
-    const { spec, view } = this, { x, y } = spec, current = runs.at(-1);
-    const key = JSON.stringify({ ...current.sel, [x]: 0, [y]: 0 });
-    if (key !== this.drawn) this.drawCells(current.sel);
-    this.drawn = key;
+    const { spec: { x, y }, w, h } = this, { sel } = runs.at(-1), key = JSON.stringify({ ...sel, [x]: 0, [y]: 0 });
+    if (key !== this.key) this.drawCells(sel);
+    this.key = key;
     runs.forEach((run, i) => {
-      const { g, ring } = this.group(i, () => { const ring = svg("path", { class: "lrx-ring" }); return { g: svg("g", {}, ring), ring }; });
+      const { g, ring } = this.group(i, ["ring"]);
       put(g, { class: `lrx-run-${run.colour}` });
-      put(ring, { d: `M${this.X(run.sel[x]) - this.w / 2} ${this.Y(run.sel[y]) - this.h / 2}h${this.w}v${this.h}h${-this.w}Z` });
+      put(ring, { d: `M${this.X(run.sel[x]) - w / 2} ${this.Y(run.sel[y]) - h / 2}h${w}v${h}h${-w}Z` });
     });
     this.hideFrom(runs.length);
-    this.tell(this.hover ?? [current.sel[x], current.sel[y]]);
+    this.tell(this.hover ?? [sel[x], sel[y]]);
   }
 
   drawCells(sel) {
-    const { spec, view, w, h } = this, gap = Math.min(w, h) > 8 ? 0.5 : 0;
+    const { spec, view, w, h, dx, dy } = this, gap = Math.min(w, h) > 8 ? 0.5 : 0, cells = [];
     let hatch = "";
-    const cells = [], lines = (x0, y0) => { for (let o = 5; o < w + h; o += 6) { const a = Math.max(0, o - h), b = Math.min(o, w); hatch += `M${x0 + a} ${y0 + o - a}L${x0 + b} ${y0 + o - b}`; } };
-    this.values = this.dy.labels.map((_, j) => this.dx.labels.map((_, i) => {
-      const v = view.cube.value(spec.value, { ...sel, [spec.x]: i, [spec.y]: j }), x0 = this.X(i) - w / 2, y0 = this.Y(j) - h / 2;
-      if (Number.isFinite(v)) cells.push(svg("rect", { x: x0 + gap, y: y0 + gap, width: w - 2 * gap, height: h - 2 * gap, fill: this.tint(v) }));
-      else lines(x0, y0);
+    this.values = dy.labels.map((_, j) => dx.labels.map((_, i) => {
+      const v = view.cube.value(spec.value, { ...sel, [spec.x]: i, [spec.y]: j }), left = this.X(i) - w / 2, top = this.Y(j) - h / 2;
+      if (Number.isFinite(v)) cells.push(svg("rect", { x: left + gap, y: top + gap, width: w - 2 * gap, height: h - 2 * gap, fill: this.tint(v) }));
+      else for (let o = 5; o < w + h; o += 6) hatch += `M${left + Math.max(0, o - h)} ${top + Math.min(o, h)}L${left + Math.min(o, w)} ${top + Math.max(0, o - w)}`;
       return v;
     }));
     this.series = [{ name: spec.value, run: { colour: 0 }, values: this.values }];
     this.cells.replaceChildren(...cells);
     put(this.hatch, { d: hatch });
-    const flat = this.values.flat(), finite = flat.filter(Number.isFinite);
+    const flat = this.values.flat(), finite = flat.filter(Number.isFinite), top = finite.length ? flat.indexOf(spec.best > 0 ? Math.max(...finite) : Math.min(...finite)) : -1;
+    this.winner = top < 0 ? null : [top % dx.n, Math.floor(top / dx.n)];
     this.lost = flat.length - finite.length;
-    this.top1 = finite.length && spec.best ? flat.indexOf(spec.best > 0 ? Math.max(...finite) : Math.min(...finite)) : -1;
-    put(this.best, this.top1 < 0 ? { cx: -99, cy: -99 } : { cx: this.X(this.top1 % this.dx.n), cy: this.Y(Math.floor(this.top1 / this.dx.n)) });
-    this.key.querySelector(".lrx-lost")?.remove();
-    if (this.lost) this.key.append(html("span", { class: "lrx-lost" }, svg("svg", { width: 18, height: 12, "aria-hidden": true }, svg("path", { class: "lrx-hatch", d: "M0 6L6 0M0 12L12 0M6 12L18 0M12 12L18 6" })), spec.missing));
+    put(this.best, { d: this.winner ? disc({ x: this.X(this.winner[0]), y: this.Y(this.winner[1]) }, 4) : "" });
+    this.bar.hidden = this.bestKey.hidden = !finite.length;
+    this.lostKey.hidden = !this.lost;
     this.bounds.replaceChildren(...spec.bounds.flatMap(([label, at]) => {
-      const px = at.map((v) => this.X(this.index(v)));
-      const d = px.map((p, j) => `${j ? "L" : "M"}${p} ${this.Y(j) + h / 2}V${this.Y(j) - h / 2}`).join("");
-      return [svg("path", { class: "lrx-halo", d }), svg("path", { d }), svg("text", { x: clamp(px[0] + 5, 0, this.inner - label.length * 7), y: this.tall - 6 }, label)];
+      const px = at.map((v) => this.X(fraction(dx.numbers, v))), d = px.map((p, j) => `${j ? "L" : "M"}${p} ${this.Y(j) + h / 2}V${this.Y(j) - h / 2}`).join("");
+      return [svg("path", { class: "lrx-halo", d }), svg("path", { d }), svg("text", { x: clamp(px[0] + 5, 0, this.inner - label.length * CHAR), y: this.tall - 6 }, label)];
     }));
   }
 
-  /** A number's place between the columns, in columns. */
-  index(v) {
-    const n = this.dx.numbers, log = n.every((a) => a > 0) && n[n.length - 1] / n[0] > 20, f = log ? Math.log : Number;
-    const k = clamp(n.findIndex((a) => a >= v), 1, n.length - 1);
-    return v > n.at(-1) ? n.length : k - 1 + (f(v) - f(n[k - 1])) / (f(n[k]) - f(n[k - 1]));
+  where([i, j]) {
+    return `${this.dx.label} ${this.dx.labels[i]}, ${this.dy.label} ${this.dy.labels[j]}`;
   }
 
-  words([i, j]) {
-    const { spec, view } = this, sel = { ...view.sel, [spec.x]: i, [spec.y]: j }, c = view.cube.curve(spec.value, sel, null);
-    return [`${this.dx.label} ${this.dx.labels[i]}, ${this.dy.label} ${this.dy.labels[j]}`, c, Number.isFinite(c.mid[0]) ? `${view.spec.arrays[spec.value].label} ${format(c.mid[0])}${c.low && Number.isFinite(c.high[0] - c.low[0]) ? ` (${format(c.low[0])} to ${format(c.high[0])})` : ""}` : spec.missing];
+  tell([i, j]) {
+    const { spec, view } = this, { mid, low, high } = view.cube.curve(spec.value, { ...view.sel, [spec.x]: i, [spec.y]: j }, null);
+    const text = `${Number.isFinite(mid[0]) ? `${this.label} ` : ""}${spreadText(mid[0], low?.[0], high?.[0], spec.missing)}`;
+    this.report(j * this.dx.n + i, this.where([i, j]), [{ run: { colour: 0 }, text }]);
   }
 
-  tell(cell) {
-    const [where, , what] = this.words(cell);
-    put(this.plot, { "aria-valuenow": cell[1] * this.dx.n + cell[0] });
-    this.say([html("span", {}, where), html("span", {}, what)], `${where}: ${what}`);
+  leave() {
+    this.hover = null;
+    this.view.schedule();
   }
 
   step(across, up) {
-    const { x, y } = this.spec, sel = this.view.sel;
+    const { x, y } = this.spec, { sel } = this.view;
+    this.hover = null;
     this.view.select({ [x]: sel[x] + across, [y]: sel[y] + up });
   }
 
@@ -683,10 +655,9 @@ class HeatMap extends Frame {
   }
 
   clause() {
-    const { spec, view } = this, n = this.dx.n, { label } = view.spec.arrays[spec.value];
-    const parts = [];
-    if (this.top1 >= 0) parts.push(`the ${spec.best > 0 ? "highest" : "lowest"} ${label}, ${format(this.values.flat()[this.top1])}, is at ${this.words([this.top1 % n, Math.floor(this.top1 / n)])[0]}`);
-    if (this.lost) parts.push(`${this.lost} of ${n * this.dy.n} cells ${spec.missing}`);
+    const { spec, winner, lost } = this, parts = [];
+    if (winner) parts.push(`the ${spec.best > 0 ? "highest" : "lowest"} ${this.label}, ${format(this.values[winner[1]][winner[0]])}, is at ${this.where(winner)}`);
+    if (lost) parts.push(`${lost} of ${this.dx.n * this.dy.n} cells ${spec.missing}`);
     return parts.join("; ");
   }
 }
@@ -694,7 +665,7 @@ class HeatMap extends Frame {
 // ---------------------------------------------------------------- the view
 
 const KINDS = { lines: Lines, path: Path, heat: HeatMap };
-const PINS = 4;
+const PIN_COLOURS = [1, 2, 3, 4];
 
 class View {
   constructor(model, el) {
@@ -704,25 +675,24 @@ class View {
     const data = model.get("data");
     this.bytes = new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength);
     this.cube = new Cube(this.spec, this.bytes);
-    this.cursor = null;
     this.keys = Object.keys(this.spec.start);
+    this.cursor = null;
     this.readSelection();
     this.panels = this.spec.panels.map((p) => new KINDS[p.kind](this, p));
     this.sentence = html("p", { class: "lrx-sentence", "aria-live": "polite" });
     this.pinList = html("ul", { class: "lrx-pins" });
     this.pinButton = button("Pin this run", () => this.pin());
-    this.clear = button("Clear pins", () => { this.setPins([]); this.pinButton.focus(); });
-    const head = html("div", { class: "lrx-bar0" }, html("p", { class: "lrx-title" }, this.spec.title), html("div", { class: "lrx-tools" }, this.pinButton, this.clear));
-    this.root = html("section", { class: "lrx-root lrx-view", "aria-label": this.spec.alt }, head, this.pinList,
-      html("div", { class: "lrx-panels", style: `--lrx-n:${this.panels.length}` }, ...this.panels.map((p) => p.el)), this.sentence);
-    this.root.lrx = { series: () => this.series(), selection: () => JSON.parse(this.root.dataset.selection), updates: 0 };
+    this.clear = button("Clear pins", () => this.setPins([]));
+    this.root = html("section", { class: "lrx-root", "aria-label": this.spec.alt },
+      html("div", { class: "lrx-top" }, html("p", { class: "lrx-title" }, this.spec.title), html("div", { class: "lrx-tools" }, ...(this.spec.named.length ? [this.pinButton, this.clear] : []))),
+      this.pinList, html("div", { class: "lrx-panels", style: `--lrx-n:${this.panels.length}` }, ...this.panels.map((p) => p.el)), this.sentence);
+    this.root.lrx = { series: () => this.series(), updates: 0, ms: 0 };
     el.append(this.root);
     for (const key of this.keys) model.on(`change:i_${key}`, () => this.schedule());
     model.on("change:pins", () => this.schedule());
-    this.resizer = new ResizeObserver(() => this.resize());
-    this.panels.forEach((p) => this.resizer.observe(p.el));
-    this.resizer.observe(this.root);
     this.dresser = new MutationObserver(() => this.dress());
+    this.resizer = new ResizeObserver(() => this.resize());
+    for (const p of this.panels) this.resizer.observe(p.el);
   }
 
   dispose() {
@@ -739,14 +709,12 @@ class View {
 
   resize() {
     if (!this.host) this.adopt();
-    let changed = false;
-    for (const p of this.panels) {
-      const width = Math.floor(p.el.clientWidth);
-      if (width > 0 && width !== p.width) { p.layout(width); changed = true; }
-    }
-    if (changed) this.draw();
+    const changed = this.panels.filter((p) => p.el.clientWidth > 0 && p.el.clientWidth !== p.width);
+    changed.forEach((p) => p.layout(p.el.clientWidth));
+    if (changed.length) this.draw();
   }
 
+  /** However many values change, one frame draws them all. */
   schedule() {
     this.frame ??= requestAnimationFrame(() => this.draw());
   }
@@ -755,25 +723,24 @@ class View {
     cancelAnimationFrame(this.frame);
     this.frame = null;
     if (this.panels.some((p) => !p.width)) return;
-    const started = performance.now();
+    const { spec, keys, root } = this, started = performance.now();
     this.readSelection();
-    const pins = this.model.get("pins"), runs = [...pins.map((p) => ({ ...p, sel: { ...this.sel, ...p.sel } })), { sel: this.sel, colour: 0 }];
-    const shown = this.spec.named.filter((d) => differing(runs.map((r) => r.sel)).includes(d));
-    runs.forEach((r) => { r.label = naming(this.spec.dims, r.sel, shown.length ? shown : this.spec.named); });
+    const runs = [...this.model.get("pins").map((p) => ({ ...p, sel: { ...this.sel, ...p.sel } })), { sel: this.sel, colour: 0 }];
+    const apart = differing(runs.map((r) => r.sel)).filter((d) => spec.named.includes(d));
+    runs.forEach((r) => { r.label = naming(spec.dims, r.sel, apart.length ? spec.named.filter((d) => apart.includes(d)) : spec.named); });
     this.panels.forEach((p) => p.draw(runs, this.cursor));
-    this.root.dataset.selection = JSON.stringify(Object.fromEntries(this.keys.map((k) => [k, this.spec.dims[k]?.labels?.[this.sel[k]] ?? this.spec.choices[k]?.[this.sel[k]] ?? this.sel[k]])));
+    root.dataset.selection = JSON.stringify(Object.fromEntries(keys.map((k) => [k, (spec.dims[k]?.labels ?? spec.choices[k])[this.sel[k]]])));
     this.showPins(runs);
     this.speak();
-    this.root.lrx.updates += 1;
-    this.root.lrx.lastMs = performance.now() - started;
+    root.lrx.updates += 1;
+    root.lrx.ms = performance.now() - started;
   }
 
   /** The sentence changes at once for the eye, and is read out when the hand rests. */
   speak() {
-    const { spec, sel } = this, where = capital(naming(spec.dims, sel, spec.named));
-    const said = this.panels.map((p) => p.clause()).filter(Boolean).join("; ");
+    const { spec, sel } = this, where = naming(spec.dims, sel, spec.named), said = [...new Set(this.panels.map((p) => p.clause()))].filter(Boolean).join("; ");
     const lost = spec.diverged ? divergence(this.cube.rows(spec.diverged, sel, null).map((r) => r[0])) : "";
-    const text = [where ? `${where}: ${said}.` : `${capital(said)}.`, lost, spec.held].filter(Boolean).join(" ");
+    const text = [`${capital([where, said].filter(Boolean).join(": "))}.`, lost, spec.held].filter(Boolean).join(" ");
     if (text === this.sentence.textContent) return;
     put(this.sentence, { "aria-busy": true });
     this.sentence.textContent = text;
@@ -793,32 +760,28 @@ class View {
   }
 
   pin() {
-    const pins = this.model.get("pins"), free = [1, 2, 3, 4].find((c) => !pins.some((p) => p.colour === c));
-    const sel = Object.fromEntries(this.spec.named.map((d) => [d, this.model.get(`i_${d}`)]));
-    if (free && !pins.some((p) => JSON.stringify(p.sel) === JSON.stringify(sel))) this.setPins([...pins, { sel, colour: free }]);
+    const pins = this.model.get("pins"), colour = PIN_COLOURS.find((c) => !pins.some((p) => p.colour === c));
+    const sel = Object.fromEntries(this.spec.named.map((d) => [d, this.model.get(`i_${d}`)])), same = (p) => !differing([p.sel, sel]).length;
+    if (colour && !pins.some(same)) this.setPins([...pins, { sel, colour }]);
   }
 
   setPins(pins) {
     this.model.set("pins", pins);
     this.model.save_changes();
+    this.pinButton.focus();
   }
 
   showPins(runs) {
-    const pins = runs.slice(0, -1), key = runs.map((r) => r.label + r.colour).join("|");
-    this.pinButton.disabled = pins.length >= PINS;
-    this.clear.hidden = !pins.length;
+    const key = runs.map((r) => r.label + r.colour).join("|"), none = runs.length === 1;
     if (key === this.pinKey) return;
     this.pinKey = key;
-    this.pinList.hidden = !pins.length;
-    this.pinList.replaceChildren(...(pins.length ? runs : []).map((r) => {
-      const item = html("li", {}, swatch(r.colour, 0), r.label);
-      if (r.colour) item.append(button("×", () => { this.setPins(this.model.get("pins").filter((p) => p.colour !== r.colour)); this.pinButton.focus(); }, { class: "lrx-button lrx-unpin", "aria-label": `Remove the pin at ${r.label}` }));
-      else item.append(html("span", { class: "lrx-now" }, " shown now"));
-      return item;
-    }));
+    put(this.pinButton, { "aria-disabled": runs.length > PIN_COLOURS.length });
+    this.clear.hidden = this.pinList.hidden = none;
+    const unpin = (r) => button("×", () => this.setPins(this.model.get("pins").filter((p) => p.colour !== r.colour)), { class: "lrx-button lrx-unpin", "aria-label": `Remove the pin at ${r.label}` });
+    this.pinList.replaceChildren(...(none ? [] : runs).map((r) => html("li", {}, swatch(r.colour), r.label, r.colour ? unpin(r) : html("span", { class: "lrx-now" }, "shown now"))));
   }
 
-  /** The controls are ordinary widgets beside this view. They lack names and states: give them. */
+  /** The controls are ordinary widgets beside this view; they lack names and states. Give them. */
   adopt() {
     this.host = this.el.closest(".lrx")?.querySelector(".lrx-controls");
     if (!this.host) return;
@@ -827,23 +790,23 @@ class View {
   }
 
   dress() {
-    const set = (el, name, value) => { if (el && el.getAttribute(name) !== value) el.setAttribute(name, value); };
-    for (const control of this.host.querySelectorAll(".widget-inline-hbox")) {
-      const name = control.querySelector(".widget-label")?.textContent ?? "", readout = control.querySelector(".widget-readout");
-      const handle = control.querySelector(".noUi-handle"), buttons = control.querySelectorAll(".widget-toggle-button");
-      set(handle, "aria-label", name);
-      set(handle, "aria-valuetext", readout?.textContent ?? "");
-      set(readout, "contenteditable", "false");
-      set(control.querySelector("select"), "aria-label", name);
-      buttons.forEach((b) => set(b, "aria-pressed", String(b.classList.contains("mod-active"))));
-      if (buttons.length) { set(buttons[0].parentElement, "role", "group"); set(buttons[0].parentElement, "aria-label", name); }
+    const set = (el, attrs) => { for (const k in attrs) if (el && el.getAttribute(k) !== attrs[k]) el.setAttribute(k, attrs[k]); };
+    for (const control of this.host.children) {
+      const label = control.querySelector("label"), name = label?.textContent ?? "", readout = control.querySelector("[class*=readout]"), buttons = [...control.querySelectorAll("button")];
+      set(control.querySelector(".noUi-handle"), { "aria-label": name, "aria-valuetext": readout?.textContent ?? "" });
+      set(readout, { contenteditable: "false" });
+      if (label?.title === "null") label.removeAttribute("title");
+      set(control.querySelector("select"), { "aria-label": name });
+      buttons.forEach((b) => set(b, { "aria-pressed": String(b.classList.contains("mod-active")) }));
+      set(buttons[0]?.parentElement, { role: "group", "aria-label": name });
     }
   }
 
+  /** The numbers that are drawn at this moment, for tests and for the curious. */
   series() {
+    const plain = (a) => a && Array.from(a);
     return this.panels.flatMap((p, panel) => p.series.map((s) => ({
-      panel, name: s.name, pin: s.run.colour, x: s.x && [...s.x], y: s.mid && [...s.mid], low: s.low && [...s.low], high: s.high && [...s.high],
-      values: s.values, paths: s.paths?.map((path) => path.map((q) => q && q.at)),
+      panel, name: s.name, pin: s.run.colour, x: plain(s.x), y: plain(s.mid), low: plain(s.low), high: plain(s.high), values: s.values, paths: s.paths?.map((path) => path.map((q) => q && q.at)),
     })));
   }
 }
