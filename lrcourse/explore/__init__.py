@@ -188,8 +188,8 @@ def explore(
     cube = Cube(thinned(ds, thin or {}), band if band in ds.dims else None)
     _derive_divergence(cube, shown)
     free, held = _choices(cube, shown, controls)
-    fixed = _places(cube, [*free, *held], start or {})
     named = list(dict.fromkeys([*free, *(d for p in shown for d in p.cells())]))
+    fixed = _places(cube, [*named, *held], start or {})
     labels = {d: option_labels(d, cube.values(d)) for d in [*named, *held]}
     at = {d: (len(labels[d]) - 1) // 2 if is_numeric(cube.values(d)) else 0 for d in named} | fixed
     texts = [f"{cube.words(d)} {labels[d][at.get(d, 0)]}" for d in held]

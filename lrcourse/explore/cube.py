@@ -82,12 +82,15 @@ def option_labels(name: str, values: Array) -> list[str]:
     >>> option_labels("lr", np.array([0.1, 0.1001, 0.2]))
     ['0.1', '0.1001', '0.2']
     """
+    seen, times = np.unique(values.astype(str), return_counts=True)
+    if (times > 1).any():
+        twice = listing(seen[times > 1])
+        raise ValueError(f"dimension {name} must have distinct values, has {twice} repeatedly")
     for digits in range(3, 18):
         labels = [number(v, digits) if is_numeric(values) else str(v) for v in values]
         if len(set(labels)) == len(labels):
-            return labels
-    twice = sorted({text for text in labels if labels.count(text) > 1})
-    raise ValueError(f"dimension {name} must have distinct values, has {listing(twice)} repeatedly")
+            break
+    return labels
 
 
 def position(name: str, values: Array, wanted: Any) -> int:
@@ -236,11 +239,12 @@ class Cube:
         at = {d: selection.get(str(d), 0) for d in array.dims if d not in (self.band, axis)}
         lead = [d for d in (self.band, axis) if d in array.dims]
         cut = np.asarray(array.isel(at).transpose(*lead).values, dtype=float)
-        runs = array.sizes[self.band] if self.band in array.dims else 1
-        return cut.reshape(runs, -1)
+        rows = cut.reshape(array.sizes[self.band] if self.band in array.dims else 1, -1)
+        travels = self.arrays.get(name, {}).get("dims", [self.band])
+        return rows if self.band in travels else rows[:1]
 
     def curves(self, name: str, axis: str, quartiles: bool = True) -> Array:
-        """All curves of the cube along `axis`, in rows: the quartiles over the band, or each run."""
+        """All curves of the cube along `axis`, in rows: quartiles over the band, or each run."""
         array = self.ds[name].transpose(..., axis)
         rows = np.asarray(array.values, dtype=float)
         if quartiles and self.band in array.dims:

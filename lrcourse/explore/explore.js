@@ -437,7 +437,7 @@ class Lines extends Frame {
 
   step(across, up) {
     const { x, selects } = this.spec, by = across || up;
-    if (selects) this.view.select({ [x]: this.view.sel[x] + by });
+    if (selects) this.view.select({ [x]: this.view.index(x) + by });
     else this.walk(x, by);
   }
 
@@ -642,9 +642,9 @@ class HeatMap extends Frame {
   }
 
   step(across, up) {
-    const { x, y } = this.spec, { sel } = this.view;
+    const { spec: { x, y }, view } = this;
     this.hover = null;
-    this.view.select({ [x]: sel[x] + across, [y]: sel[y] + up });
+    view.select({ [x]: view.index(x) + across, [y]: view.index(y) + up });
   }
 
   at(px, py, click) {
@@ -703,8 +703,13 @@ class View {
     this.root.remove();
   }
 
+  /** What is chosen now; `sel` is what was drawn last. */
+  index(key) {
+    return this.model.get(`i_${key}`);
+  }
+
   readSelection() {
-    this.sel = Object.fromEntries(this.keys.map((k) => [k, this.model.get(`i_${k}`)]));
+    this.sel = Object.fromEntries(this.keys.map((k) => [k, this.index(k)]));
   }
 
   resize() {
@@ -761,7 +766,7 @@ class View {
 
   pin() {
     const pins = this.model.get("pins"), colour = PIN_COLOURS.find((c) => !pins.some((p) => p.colour === c));
-    const sel = Object.fromEntries(this.spec.named.map((d) => [d, this.model.get(`i_${d}`)])), same = (p) => !differing([p.sel, sel]).length;
+    const sel = Object.fromEntries(this.spec.named.map((d) => [d, this.index(d)])), same = (p) => !differing([p.sel, sel]).length;
     if (colour && !pins.some(same)) this.setPins([...pins, { sel, colour }]);
   }
 

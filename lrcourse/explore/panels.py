@@ -154,6 +154,8 @@ class Lines(Panel):
         """The panel for the page."""
         for name in self.y:
             _along(cube, "x", self.x, name)
+        if "x" in self.log and not (cube.values(self.x) > 0).any():
+            raise ValueError(f"log='x' needs positive values of {self.x}")
         if self.faint is not None and self.faint not in dims:
             raise ValueError(f"faint must be a control ({listing(dims)}), was {self.faint!r}")
         x = cube.values(self.x)
@@ -213,7 +215,9 @@ class Lines(Panel):
         ends = [limits for n in names if (limits := self._domain(cube, n, log))]
         bottom, top = min(e[0] for e in ends), max(e[1] for e in ends)
         ax.set(xscale="log" if "x" in self.log else "linear", yscale="log" if log else "linear")
-        ax.set(ylim=(bottom, top), xlim=self.xlim, xlabel=cube.words(self.x))
+        wide = x[x > 0] if "x" in self.log else x
+        ax.set(ylim=(bottom, top), xlim=self.xlim or (wide.min(), wide.max()))
+        ax.set_xlabel(cube.words(self.x))
         ax.set_ylabel(self.ylabel or (cube.words(names[0]) if len(names) == 1 else ""))
         for i in range(cube.ds.sizes[self.faint]) if self.faint else ():
             mid = summary(cube.rows(names[0], {**at, self.faint or "": i}, self.x))[1]
@@ -472,12 +476,13 @@ class HeatMap(Panel):
         return np.array([_visible(summary(r, cube.worst(self.value))[1]) for r in rows])
 
     def _domain(self, cube: Cube) -> tuple[Limits, bool]:
-        """The range of the colours, and whether they follow the logarithm."""
+        """The range of the colours, and if they follow the logarithm; outliers get the last one."""
         values = cube.curves(self.value, self.x).ravel()
         values = values[np.isfinite(values)]
         if self.log and (values > 0).any() and values.min() >= 0:
-            low, high = float(values[values > 0].min()), float(values.max())
-            return (max(low, high * 1e-16), high) if low < high else (low / 2, high * 2), True
+            low = float(values[values > 0].min())
+            high = min(float(values.max()), 100 * float(np.median(values)) or np.inf)
+            return (max(low, high * 1e-16), high) if low < high else (low / 2, low * 2), True
         return extent(values[:, None], False, pad=False) or (0.0, 1.0), False
 
     def spec(self, cube: Cube, dims: Sequence[str], key: str) -> dict[str, Any]:
