@@ -1,15 +1,16 @@
 """Run notebooks and write back what a reader of the sources sees: checked outputs and stills.
 
 ``python -m tests.refresh [book/basics.ipynb ...]`` executes each notebook in a fresh kernel, keeps
-the outputs of cells tagged ``nbval-check-output``, strips all others, and saves the picture of
-every explorer under ``book/stills``, shown by a cell that the built book leaves out (GitHub and other
-viewers of notebooks run no widgets).
+the outputs of cells tagged ``nbval-check-output`` and strips all others.  It saves the picture of
+every explorer under ``book/stills``, and a cell that the built book leaves out shows it to readers
+on GitHub and wherever else widgets do not run.
 """
 
 from __future__ import annotations
 
 import sys
 from base64 import b64decode
+from itertools import count
 from pathlib import Path
 
 import nbformat
@@ -28,12 +29,14 @@ def refresh(path: Path) -> None:
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(BOOK)}})
     client.store_widget_state = False
     client.execute()
-    cells = []
+    cells, stills = [], count(1)
+    for old in (BOOK / "stills").glob(f"{path.stem}-*.png"):
+        old.unlink()
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type != "code":
             continue
-        cells += [still_cell(path, data, len(cells)) for data in pictures(cell)]
+        cells += [still_cell(path, data, next(stills)) for data in pictures(cell)]
         cell.execution_count = None
         cell.metadata.pop("execution", None)
         cell.outputs = checked(cell)
@@ -60,7 +63,7 @@ def pictures(cell):
 
 def still_cell(path: Path, data, number: int):
     """Save the picture and return the cell that shows it where widgets do not run."""
-    target = BOOK / "stills" / f"{path.stem}-{number:02d}.png"
+    target = BOOK / "stills" / f"{path.stem}-{number}.png"
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(b64decode(data["image/png"]))
     text = " ".join(data["text/plain"].split()).replace('"', "'")
