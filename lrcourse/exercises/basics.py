@@ -82,12 +82,15 @@ EXERCISES = {
         largest_stable_lr,
         [{"hessian": np.array(h)} for h in _HESSIANS],
         mistakes={
-            "That rate lands exactly on the minimum of the steepest direction. How much further may "
-            "a step go and still end closer than it began?": lambda hessian: 1 / _eig(hessian)[-1],
+            "That rate lands exactly on the minimum of the steepest direction. How much further "
+            "may a step go and still end closer than it began?": lambda hessian: (
+                1 / _eig(hessian)[-1]
+            ),
             "The diagonal holds the curvatures along the axes. A steeper direction can lie between "
             "them: eigenvalues see it.": lambda hessian: 2 / np.max(np.diag(hessian)),
-            "The flattest direction allows that rate. "
-            "The steepest one decides.": lambda hessian: 2 / _eig(hessian)[0],
+            "The flattest direction allows that rate. The steepest one decides.": lambda hessian: (
+                2 / _eig(hessian)[0]
+            ),
             "The trace adds all curvatures up. "
             "Only the largest one limits the rate.": lambda hessian: 2 / np.trace(hessian),
         },
@@ -117,12 +120,12 @@ EXERCISES = {
             "Updates come whole, and the last one must bring the error below "
             "the target.": _log_steps,
             "That many halve the task: the loss goes with the square of the error, so the error "
-            "needs twice as many.": lambda condition, factor: (
-                int(np.ceil(_log_steps(condition, factor) / 2))
+            "needs twice as many.": lambda condition, factor: int(
+                np.ceil(_log_steps(condition, factor) / 2)
             ),
             "That is for the rate 1 / (largest curvature), which leaves 1 - 1/condition of the "
-            "error. The best rate leaves less.": lambda condition, factor: (
-                int(np.ceil(-np.log(factor) / np.log(1 - 1 / condition)))
+            "error. The best rate leaves less.": lambda condition, factor: int(
+                np.ceil(-np.log(factor) / np.log(1 - 1 / condition))
             ),
         },
     ),
