@@ -48,7 +48,7 @@ def report(name: str, explorer: object, folder: Path, browser: object, dims: lis
     """Print weight and times of one explorer; `dims` are the lengths of its sliders."""
     state = dependency_state([explorer])
     whole = len(json.dumps(state))
-    code = sum(len(json.dumps(state[m]["state"].get("_esm", ""))) for m in state)
+    code = sum(len(json.dumps(state[m]["state"].get("script", ""))) for m in state)
     page = browser.new_page(viewport={"width": 1280, "height": 900})  # type: ignore[attr-defined]
     page.goto(write_page(folder, explorer).as_uri())
     page.wait_for_selector(".lrx-root[data-selection]")

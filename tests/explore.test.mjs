@@ -107,6 +107,7 @@ test("words: selections, divergence, values", () => {
   assert.equal(lrx.divergence([-1]), "");
   assert.equal(lrx.valueText("loss", " at step 9", 0.5, 0.4, 0.6, 5, "seed"), "loss 0.5 at step 9, median of 5 seeds (quartiles 0.4 to 0.6)");
   assert.equal(lrx.valueText("loss", " at step 9", Infinity, 1, Infinity, 5, "seed"), "no finite median loss at step 9 (5 seeds)");
+  assert.equal(lrx.valueText("rate", "", 0.5, 0.5, 0.5, 5, "seed"), "rate 0.5, median of 5 seeds");
   assert.equal(lrx.valueText("loss", "", NaN, null, null, 1, "seed"), "no finite loss");
   assert.equal(lrx.spreadText(1, 0.5, Infinity), "1");
   assert.equal(lrx.spreadText(NaN), "diverged");
@@ -115,14 +116,14 @@ test("words: selections, divergence, values", () => {
 test("a cube is cut along any dimension, whatever their order", () => {
   const shape = [2, 3, 4], values = Float32Array.from({ length: 24 }, (_, i) => i);
   const dims = { lr: { n: 2, numbers: [0.1, 1] }, step: { n: 4, numbers: { first: 0, stride: 10 } } };
-  const arrays = { loss: { dims: ["lr", "seed", "step"], shape, type: "f4", offset: 0, size: 24, worst: 1 }, flat: { dims: [], shape: [], type: "f4", offset: 4, size: 1, worst: 1 } };
+  const arrays = { loss: { dims: ["lr", "seed", "step"], shape, type: "f4", offset: 0, size: 24, runs: 3, worst: 1 }, flat: { dims: [], shape: [], type: "f4", offset: 4, size: 1, runs: 2, worst: 1 } };
   const cube = new lrx.Cube({ dims, band: "seed", arrays }, new Uint8Array(values.buffer));
   assert.deepEqual(cube.rows("loss", { lr: 1 }, "step").map((r) => [...r]), [[12, 13, 14, 15], [16, 17, 18, 19], [20, 21, 22, 23]]);
   assert.deepEqual(cube.rows("loss", { step: 2 }, "lr").map((r) => [...r]), [[2, 14], [6, 18], [10, 22]]);
   assert.deepEqual([...cube.curve("loss", { lr: 0 }, "step").mid], [4, 5, 6, 7]);
   assert.equal(cube.value("loss", { lr: 1, step: 3 }), 19);
   assert.deepEqual(cube.dims.step.numbers, [0, 10, 20, 30]);
-  assert.deepEqual(cube.rows("flat", {}, "step").map((r) => [...r]), [[1, 1, 1, 1]]);
+  assert.deepEqual(cube.rows("flat", {}, "step").map((r) => [...r]), [[1, 1, 1, 1], [1, 1, 1, 1]], "a dimension that was dropped is constant");
 });
 
 test("the colour ramp grows lighter from end to end", () => {

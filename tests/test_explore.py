@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from ipywidgets.embed import dependency_state
 
 from lrcourse import plots
-from lrcourse.explore import HeatMap, Lines, Path, explore
+from lrcourse.explore import Code, HeatMap, Lines, Path, explore
 from lrcourse.explore.cube import Cube, extent, number, quantised, summary
 
 PNG = b"\x89PNG"
@@ -247,7 +247,18 @@ def test_a_dimension_drawn_in_one_panel_can_be_chosen_in_another(runs):
 def test_an_embedded_page_keeps_what_is_at_its_default(runs):
     explorer = explore(runs, y="loss")
     state = dependency_state([explorer], drop_defaults=True)[explorer.view.model_id]["state"]
-    assert {"_esm", "_css", "i_lr", "i_momentum"} <= set(state)
+    assert {"_esm", "code", "i_lr", "i_momentum"} <= set(state)
+
+
+def test_a_page_holds_the_code_once(runs):
+    one, two = (
+        len(json.dumps(dependency_state(w)))
+        for w in ([explore(runs, y="loss")], [explore(runs, y="loss"), explore(runs, y="loss")])
+    )
+    assert two - one < one / 2
+    Code.get().close()
+    assert Code.get().script
+    assert explore(runs, y="loss").view.code is Code.get()
 
 
 @pytest.mark.parametrize(

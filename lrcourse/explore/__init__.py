@@ -45,6 +45,7 @@ from lrcourse.explore.panels import HeatMap, Lines, Panel, Path
 
 __all__ = ["Explorer", "HeatMap", "Lines", "Path", "explore"]
 
+HERE = File(__file__).parent
 KINDS = {
     "slider": ipywidgets.SelectionSlider,
     "menu": ipywidgets.Dropdown,
@@ -53,11 +54,27 @@ KINDS = {
 MOST_PINS = 4
 
 
+class Code(ipywidgets.Widget):  # type: ignore[misc]
+    """The script and the stylesheet of all views, so that a page holds them once."""
+
+    script = traitlets.Unicode().tag(sync=True)
+    style = traitlets.Unicode().tag(sync=True)
+    shared: Code | None = None
+
+    @classmethod
+    def get(cls) -> Code:
+        """The one that is in use, or a new one if it was closed."""
+        if cls.shared is None or cls.shared.comm is None:
+            script, style = (HERE.joinpath(f"explore.{kind}").read_text() for kind in ("js", "css"))
+            cls.shared = cls(script=script, style=style)
+        return cls.shared
+
+
 class View(anywidget.AnyWidget):
     """The drawing part of an explorer; one integer trait ``i_<dim>`` for each choice."""
 
-    _esm = File(__file__).with_name("explore.js")
-    _css = File(__file__).with_name("explore.css")
+    _esm = HERE / "loader.js"
+    code: Any = traitlets.Instance(Code).tag(sync=True, **ipywidgets.widget_serialization)
     spec: Any = traitlets.Dict().tag(sync=True)
     data: Any = traitlets.Bytes().tag(sync=True)
     pins: Any = traitlets.List().tag(sync=True)
@@ -65,7 +82,7 @@ class View(anywidget.AnyWidget):
     def __init__(self, spec: dict[str, Any], data: bytes, pins: list[dict[str, Any]]) -> None:
         start = {f"i_{k}": traitlets.Int(i).tag(sync=True) for k, i in spec["start"].items()}
         self.add_traits(**start)
-        super().__init__(spec=spec, data=data, pins=pins)
+        super().__init__(code=Code.get(), spec=spec, data=data, pins=pins)
 
     def _get_embed_state(self, drop_defaults: bool = False) -> Any:
         """Keep the defaults: a page knows nothing of this class."""
@@ -96,7 +113,7 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     def selection(self) -> dict[str, Any]:
         """The chosen value of each dimension."""
         at = self._at()
-        return {d: self.cube.values(d)[at[d]].item() for d in self.view.spec["named"]}
+        return {d: self.cube.values(d).tolist()[at[d]] for d in self.view.spec["named"]}
 
     def _at(self, panel: int = 0) -> dict[str, int]:
         """The chosen indices, with ``choice`` for the curve that a panel shows."""

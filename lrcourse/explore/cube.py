@@ -239,9 +239,11 @@ class Cube:
         at = {d: selection.get(str(d), 0) for d in array.dims if d not in (self.band, axis)}
         lead = [d for d in (self.band, axis) if d in array.dims]
         cut = np.asarray(array.isel(at).transpose(*lead).values, dtype=float)
-        rows = cut.reshape(array.sizes[self.band] if self.band in array.dims else 1, -1)
-        travels = self.arrays.get(name, {}).get("dims", [self.band])
-        return rows if self.band in travels else rows[:1]
+        return cut.reshape(self.runs(name), -1)
+
+    def runs(self, name: str) -> int:
+        """How many runs of the band a variable has."""
+        return self.ds.sizes[self.band] if self.band in self.ds[name].dims else 1
 
     def curves(self, name: str, axis: str, quartiles: bool = True) -> Array:
         """All curves of the cube along `axis`, in rows: quartiles over the band, or each run."""
@@ -269,7 +271,7 @@ class Cube:
         even steps where s is large and equal ratios where s is small; 65535 stands for no value.
         With s chosen from the data, the error is below 0.05 % of the value, or of the range;
         data that this cannot hold stay float32.
-        Dimensions along which nothing changes are dropped.
+        A dimension along which nothing changes is dropped; `runs` still counts the band.
         """
         if name in self.arrays:
             return name
@@ -284,6 +286,7 @@ class Cube:
             "dims": [str(d) for d in array.dims],
             "shape": list(values.shape),
             "size": int(values.size),
+            "runs": self.runs(name),
             "label": self.words(name),
             "worst": self.worst(name),
             **self._encode(values),

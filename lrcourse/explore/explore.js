@@ -84,6 +84,7 @@ export function logTicks(lo, hi, n = 5) {
     for (const m of [1, 2, 5]) fine.push(Number(`${m}e${p}`));
   }
   const inside = fine.filter((v) => v >= lo * (1 - 1e-9) && v <= hi * (1 + 1e-9));
+  if (inside.length > 1.5 * n && wide.length > 1) return wide;
   return inside.length > 2 ? inside : ticks(lo, hi, n);
 }
 
@@ -152,7 +153,7 @@ export function spreadText(mid, low, high, missing = "diverged") {
 export function valueText(label, where, mid, low, high, runs, band) {
   const many = `${runs} ${band}s`;
   if (!Number.isFinite(mid)) return runs > 1 ? `no finite median ${label}${where} (${many})` : `no finite ${label}${where}`;
-  return `${label} ${format(mid)}${where}${runs > 1 ? `, median of ${many} (quartiles ${format(low)} to ${format(high)})` : ""}`;
+  return `${label} ${format(mid)}${where}${runs > 1 ? `, median of ${many}${low < high ? ` (quartiles ${format(low)} to ${format(high)})` : ""}` : ""}`;
 }
 
 // ---------------------------------------------------------------- the cube
@@ -178,9 +179,8 @@ export class Cube {
 
   /** One row along `axis` for every run of the band (every single number where axis is null). */
   rows(name, sel, axis) {
-    const { dims, shape, stride, values } = this.arrays[name];
+    const { dims, runs, stride, values } = this.arrays[name];
     const base = dims.reduce((o, d) => (d === axis || d === this.band ? o : o + stride[d] * (sel[d] ?? 0)), 0);
-    const runs = dims.includes(this.band) ? shape[dims.indexOf(this.band)] : 1;
     const n = axis === null ? 1 : this.dims[axis].n, by = stride[axis] ?? 0;
     return Array.from({ length: runs }, (_, k) => {
       const start = base + k * (stride[this.band] ?? 0);
@@ -228,7 +228,7 @@ class Frame {
     this.svg = svg("svg", { "aria-hidden": true, focusable: false }, this.grid, this.area);
     this.plot = html("div", { class: "lrx-plot", tabindex: 0, role: "slider", "aria-label": about, "aria-valuemin": 0, "aria-valuemax": last, "aria-valuenow": 0 }, this.svg);
     this.readout = html("p", { class: "lrx-readout" });
-    this.el = html("div", { class: `lrx-panel lrx-${spec.kind}` }, html("div", { class: "lrx-head" }, this.name, this.legend, this.toggles), this.plot, this.readout);
+    this.el = html("div", { class: `lrx-panel lrx-${spec.kind}` }, html("div", { class: "lrx-head" }, this.name, this.legend, this.toggles), html("div", {}, this.plot, this.readout));
     this.plot.addEventListener("keydown", (event) => {
       const by = MOVES[event.key], times = event.shiftKey ? 10 : 1;
       if (event.altKey || event.ctrlKey || event.metaKey || !(by || event.key === "Escape")) return;
@@ -412,7 +412,10 @@ class Lines extends Frame {
   crosses({ rows, mid, worst, x }) {
     const { X, Y, inner, tall } = this, edge = worst > 0 ? 6 : tall - 6;
     const mark = (i, v) => cross(clamp(X(x[Math.max(0, i)]), 5, inner - 5), Number.isFinite(v) ? clamp(Y(v), 6, tall - 6) : edge);
-    if (this.spec.selects) return x.map((_, i) => (Number.isFinite(mid[i]) ? "" : mark(i, NaN))).join("");
+    if (this.spec.selects) {
+      let last = -Infinity;
+      return [...x.keys()].filter((i) => !Number.isFinite(mid[i]) && X(x[i]) - last > 11 && ((last = X(x[i])), true)).map((i) => mark(i, NaN)).join("");
+    }
     const out = (v) => Y(v) < 0;
     return rows.map((row) => {
       const end = lastFinite(row);
@@ -430,7 +433,7 @@ class Lines extends Frame {
       const v = typeof at === "string" ? this.view.cube.value(at, this.view.sel) : at, px = axis === "y" ? this.Y(v) : this.X(v);
       if (!(px >= 0 && px <= (axis === "y" ? tall : inner))) return [];
       const right = axis === "x" && px + label.length * CHAR + 8 > inner;
-      const place = axis === "y" ? { x: inner - 4, y: px > 20 ? px - 5 : px + 14, "text-anchor": "end" } : { x: px + (right ? -5 : 5), y: 12, "text-anchor": right ? "end" : "start" };
+      const place = axis === "y" ? { x: inner - 4, y: px > 20 ? px - 5 : px + 14, "text-anchor": "end" } : { x: px + (right ? -5 : 5), y: this.spec.selects ? 25 : 12, "text-anchor": right ? "end" : "start" };
       return [svg("path", { d: axis === "y" ? `M0 ${px}H${inner}` : `M${px} 0V${tall}` }), svg("text", place, label)];
     }));
   }

@@ -199,7 +199,8 @@ class Lines(Panel):
             rows = cube.rows(name, at, self.x)
             low, mid, high = (float(q[k]) for q in summary(rows, cube.worst(name)))
             label, many = cube.words(name), f"{len(rows)} {cube.band}s"
-            spread = f", median of {many} (quartiles {number(low)} to {number(high)})"
+            spread = f", median of {many}"
+            spread += f" (quartiles {number(low)} to {number(high)})" if low < high else ""
             if np.isfinite(mid):
                 parts.append(f"{label} {number(mid)}{where}{spread if len(rows) > 1 else ''}")
             elif len(rows) > 1:
@@ -512,6 +513,8 @@ class HeatMap(Panel):
         source = cube.variable(at, "boundary") if isinstance(at, str) else at
         values = np.asarray(source, dtype=float)
         n = cube.ds.sizes[self.y]
+        if not is_numeric(cube.values(self.x)) or (np.diff(cube.values(self.x)) <= 0).any():
+            raise ValueError(f"boundary needs rising numbers along x, {self.x} has none")
         if values.shape != (n,) or not np.isfinite(values).all():
             raise ValueError(f"boundary must hold {n} finite numbers, one for each {self.y}")
         return [float(v) for v in values]
