@@ -15,7 +15,8 @@ from lrcourse._checks import instance
 
 _STYLE = """
 .lrq{border:1px solid #8886;border-radius:.4rem;margin:1rem 0;padding:.6rem 1rem .8rem}
-.lrq legend{float:none;width:auto;font-size:1rem;font-weight:600;padding:0 .4rem;margin:0}
+.lrq legend{float:left;width:100%;font-size:1rem;font-weight:600;padding:0;margin:0}
+.lrq legend+div{clear:both;padding-top:.3rem}
 .lrq div{margin:.5rem 0 0}.lrq label{cursor:pointer;padding:.15rem .25rem;display:inline}
 .lrq input{width:1.1rem;height:1.1rem;vertical-align:-.15rem;margin:0 .35rem 0 0}
 .lrq p{display:none;margin:.3rem 0 .2rem 1.6rem;padding-left:.6rem;border-left:3px solid}
