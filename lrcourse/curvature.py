@@ -116,26 +116,23 @@ def lanczos(
     """
     basis = [np.asarray(start, dtype=float) / np.linalg.norm(start)]
     k, limit = min(count("k", k, low=1), len(basis[0])), min(max_products, len(basis[0]))
-    end = slice(None, k) if choice("which", which, ["largest", "smallest"]) == "smallest" else None
+    sign = 1 if choice("which", which, ["largest", "smallest"]) == "smallest" else -1
     number("tol", tol, low=0, open_low=True)
-    diagonal: list[float] = []
-    beside: list[float] = []
+    diagonal, beside = list[float](), list[float]()
     for n in range(1, limit + 1):
         image = np.asarray(product(basis[-1]), dtype=float)
         diagonal.append(float(basis[-1] @ image))
+        known = np.array(basis)
         for _ in range(2):  # once is not enough: rounding brings settled directions back
-            image = image - np.array(basis).T @ (np.array(basis) @ image)
+            image = image - known.T @ (known @ image)
         beside.append(float(np.linalg.norm(image)))
-        values, small = np.linalg.eigh(
-            np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
-        )
+        off = np.diag(beside[:-1], 1)
+        values, small = np.linalg.eigh(np.diag(diagonal) + off + off.T)
         scale = float(np.abs(values).max())
-        chosen = np.arange(n)[end] if end else np.arange(n)[: -k - 1 : -1]
-        exhausted = beside[-1] <= 1e-12 * scale
-        if exhausted or n == len(basis[0]) or (
-            n >= k and (beside[-1] * np.abs(small[-1, chosen]) <= tol * scale).all()
-        ):  # fmt: skip
-            return values[chosen], small[:, chosen].T @ np.array(basis)
+        chosen = np.argsort(sign * values)[:k]
+        settled = n >= k and bool((beside[-1] * np.abs(small[-1, chosen]) <= tol * scale).all())
+        if settled or n == len(basis[0]) or beside[-1] <= 1e-12 * scale:
+            return values[chosen], small[:, chosen].T @ known
         basis.append(image / beside[-1])
     raise RuntimeError(f"no convergence to tol={tol:g} within {limit} products")
 
