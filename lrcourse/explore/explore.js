@@ -80,9 +80,7 @@ export function logTicks(lo, hi, n = 5) {
   const wide = powers.filter((p) => p % every === 0).map((p) => Number(`1e${p}`));
   if (powers.length > 2) return wide;
   const fine = [];
-  for (let p = Math.floor(Math.log10(lo)); p <= Math.log10(hi); p++) {
-    for (const m of [1, 2, 5]) fine.push(Number(`${m}e${p}`));
-  }
+  for (let p = Math.floor(Math.log10(lo)); p <= Math.log10(hi); p++) fine.push(...[1, 2, 5].map((m) => Number(`${m}e${p}`)));
   const inside = fine.filter((v) => v >= lo * (1 - 1e-9) && v <= hi * (1 + 1e-9));
   if (inside.length > 1.5 * n && wide.length > 1) return wide;
   return inside.length > 2 ? inside : ticks(lo, hi, n);
@@ -195,17 +193,16 @@ export class Cube {
   }
 
   /** One number: the median over the band. */
-  value(name, sel) {
-    return this.curve(name, sel, null).mid[0];
-  }
+  value(name, sel) { return this.curve(name, sel, null).mid[0]; }
 }
 
 // ---------------------------------------------------------------- drawing
 
+const OURS = { "data-lm-suppress-shortcuts": "true" }; // JupyterLab leaves the keys to this element
 const put = (el, attrs) => { for (const k in attrs) el.setAttribute(k, attrs[k]); return el; };
 const html = (tag, attrs = {}, ...kids) => { const el = put(document.createElement(tag), attrs); el.append(...kids); return el; };
 const svg = (tag, attrs = {}, ...kids) => { const el = put(document.createElementNS("http://www.w3.org/2000/svg", tag), attrs); el.append(...kids); return el; };
-const button = (text, onclick, attrs = {}) => { const el = html("button", { type: "button", class: "lrx-button", ...attrs }, text); el.onclick = onclick; return el; };
+const button = (text, onclick, attrs = {}) => { const el = html("button", { type: "button", class: "lrx-button", ...OURS, ...attrs }, text); el.onclick = onclick; return el; };
 const swatch = (run, variable = 0) => svg("svg", { class: `lrx-swatch lrx-run-${run} lrx-var-${variable}`, width: 22, height: 10, "aria-hidden": true }, svg("path", { d: "M1 5H21" }));
 const cross = (x, y) => `M${x - 4} ${y - 4}l8 8m0 -8l-8 8`;
 const disc = ({ x, y }, r) => `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
@@ -216,17 +213,14 @@ const MOVES = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDo
 /** What every panel shares: a head, axes, a clipped drawing area, a readout, the keyboard. */
 class Frame {
   constructor(view, spec, about, last) {
-    this.view = view;
-    this.spec = spec;
-    this.log = { x: spec.log.includes("x"), y: spec.log.includes("y") };
-    this.groups = [];
+    Object.assign(this, { view, spec, groups: [], log: { x: spec.log.includes("x"), y: spec.log.includes("y") } });
     this.name = html("span", { class: "lrx-name" }, spec.title ?? "");
     this.legend = html("span", { class: "lrx-legend" });
     this.toggles = html("span", { class: "lrx-toggles" });
     [this.grid, this.back, this.marks, this.over] = ["lrx-axes", "lrx-back", "lrx-marks", "lrx-over"].map((c) => svg("g", { class: c }));
     this.area = svg("svg", { overflow: "hidden" }, this.back, this.marks, this.over);
     this.svg = svg("svg", { "aria-hidden": true, focusable: false }, this.grid, this.area);
-    this.plot = html("div", { class: "lrx-plot", tabindex: 0, role: "slider", "aria-label": about, "aria-valuemin": 0, "aria-valuemax": last, "aria-valuenow": 0 }, this.svg);
+    this.plot = html("div", { ...OURS, class: "lrx-plot", tabindex: 0, role: "slider", "aria-label": about, "aria-valuemin": 0, "aria-valuemax": last, "aria-valuenow": 0 }, this.svg);
     this.readout = html("p", { class: "lrx-readout" });
     this.el = html("div", { class: `lrx-panel lrx-${spec.kind}` }, html("div", { class: "lrx-head" }, this.name, this.legend, this.toggles), html("div", {}, this.plot, this.readout));
     this.plot.addEventListener("keydown", (event) => {
@@ -245,9 +239,7 @@ class Frame {
     this.plot.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") this.leave(); });
   }
 
-  leave() {
-    this.view.point(null);
-  }
+  leave() { this.view.point(null); }
 
   /** A button that switches an axis between linear and logarithmic. */
   toggle(axis, allowed) {
@@ -310,9 +302,7 @@ class Frame {
     return this.groups[i];
   }
 
-  hideFrom(n) {
-    this.groups.slice(n).forEach(({ g }) => { g.style.display = "none"; });
-  }
+  hideFrom(n) { this.groups.slice(n).forEach(({ g }) => { g.style.display = "none"; }); }
 
   /** Faint curves of all values of one dimension, drawn again only when something else changes. */
   shadows(trail) {
@@ -351,9 +341,7 @@ class Lines extends Frame {
     this.over.append(this.rules, this.here, this.cursor);
   }
 
-  shown() {
-    return this.spec.choose ? [this.spec.y[this.view.sel[this.spec.choose]]] : this.spec.y;
-  }
+  shown() { return this.spec.choose ? [this.spec.y[this.view.sel[this.spec.choose]]] : this.spec.y; }
 
   layout(width) {
     const { spec, view, dim } = this, names = this.shown(), label = (n) => view.spec.arrays[n].label;
@@ -395,9 +383,7 @@ class Lines extends Frame {
   }
 
   /** The index that the sentence speaks of: the chosen one, or the last. */
-  place() {
-    return this.spec.selects ? this.view.sel[this.spec.x] : this.dim.n - 1;
-  }
+  place() { return this.spec.selects ? this.view.sel[this.spec.x] : this.dim.n - 1; }
 
   ribbon({ low, high, x }) {
     const far = (v) => (Number.isFinite(v) ? v : v > 0 ? Number.MAX_VALUE : this.log.y ? Number.MIN_VALUE : -Number.MAX_VALUE);
@@ -416,13 +402,12 @@ class Lines extends Frame {
       let last = -Infinity;
       return [...x.keys()].filter((i) => !Number.isFinite(mid[i]) && X(x[i]) - last > 11 && ((last = X(x[i])), true)).map((i) => mark(i, NaN)).join("");
     }
-    const out = (v) => Y(v) < 0;
     return rows.map((row) => {
       const end = lastFinite(row);
       if (end < row.length - 1) return mark(end, row[end]);
-      if (!out(row[end])) return "";
+      if (Y(row[end]) >= 0) return "";
       let i = end;
-      while (i > 0 && out(row[i - 1])) i--;
+      while (i > 0 && Y(row[i - 1]) < 0) i--;
       return `M${clamp(X(x[i]), 6, inner - 6) - 5} 8l5 -6l5 6`;
     }).join("");
   }
@@ -489,9 +474,7 @@ class Path extends Frame {
     }));
   }
 
-  inside({ x, y }) {
-    return x >= -1 && x <= this.inner + 1 && y >= -1 && y <= this.tall + 1;
-  }
+  inside({ x, y }) { return x >= -1 && x <= this.inner + 1 && y >= -1 && y <= this.tall + 1; }
 
   draw(runs, cursor) {
     const { spec, dim, view } = this, along = cursor?.dim === spec.along ? cursor.i : null;
@@ -540,9 +523,7 @@ class Path extends Frame {
     this.ground.replaceChildren(...levels.map((rings) => svg("path", { d: rings.map(ring).join("") })));
   }
 
-  step(across, up) {
-    this.walk(this.spec.along, across || up);
-  }
+  step(across, up) { this.walk(this.spec.along, across || up); }
 
   at(px, py) {
     const gap = (p) => Math.hypot(p.x - px, p.y - py), path = this.series.at(-1).paths[0].filter(Boolean);
@@ -629,9 +610,7 @@ class HeatMap extends Frame {
     }));
   }
 
-  where([i, j]) {
-    return `${this.dx.label} ${this.dx.labels[i]}, ${this.dy.label} ${this.dy.labels[j]}`;
-  }
+  where([i, j]) { return `${this.dx.label} ${this.dx.labels[i]}, ${this.dy.label} ${this.dy.labels[j]}`; }
 
   tell([i, j]) {
     const { spec, view } = this, { mid, low, high } = view.cube.curve(spec.value, { ...view.sel, [spec.x]: i, [spec.y]: j }, null);
@@ -667,19 +646,15 @@ class HeatMap extends Frame {
 
 // ---------------------------------------------------------------- the view
 
-const KINDS = { lines: Lines, path: Path, heat: HeatMap };
-const PIN_COLOURS = [1, 2, 3, 4];
+const KINDS = { lines: Lines, path: Path, heat: HeatMap }, PIN_COLOURS = [1, 2, 3, 4];
 
 class View {
   constructor(model, el) {
-    this.model = model;
-    this.el = el;
-    this.spec = model.get("spec");
+    Object.assign(this, { model, el, spec: model.get("spec"), cursor: null });
     const data = model.get("data");
     this.bytes = new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength);
     this.cube = new Cube(this.spec, this.bytes);
     this.keys = Object.keys(this.spec.start);
-    this.cursor = null;
     this.readSelection();
     this.panels = this.spec.panels.map((p) => new KINDS[p.kind](this, p));
     this.sentence = html("p", { class: "lrx-sentence", "aria-live": "polite" });
@@ -699,21 +674,16 @@ class View {
   }
 
   dispose() {
-    this.resizer.disconnect();
-    this.dresser.disconnect();
+    for (const observer of [this.resizer, this.dresser]) observer.disconnect();
     cancelAnimationFrame(this.frame);
     clearTimeout(this.calm);
     this.root.remove();
   }
 
   /** What is chosen now; `sel` is what was drawn last. */
-  index(key) {
-    return this.model.get(`i_${key}`);
-  }
+  index(key) { return this.model.get(`i_${key}`); }
 
-  readSelection() {
-    this.sel = Object.fromEntries(this.keys.map((k) => [k, this.index(k)]));
-  }
+  readSelection() { this.sel = Object.fromEntries(this.keys.map((k) => [k, this.index(k)])); }
 
   resize() {
     if (!this.host) this.adopt();
@@ -723,9 +693,7 @@ class View {
   }
 
   /** However many values change, one frame draws them all. */
-  schedule() {
-    this.frame ??= requestAnimationFrame(() => this.draw());
-  }
+  schedule() { this.frame ??= requestAnimationFrame(() => this.draw()); }
 
   draw() {
     cancelAnimationFrame(this.frame);
@@ -801,11 +769,11 @@ class View {
     const set = (el, attrs) => { for (const k in attrs) if (el && el.getAttribute(k) !== attrs[k]) el.setAttribute(k, attrs[k]); };
     for (const control of this.host.children) {
       const label = control.querySelector("label"), name = label?.textContent ?? "", readout = control.querySelector("[class*=readout]"), buttons = [...control.querySelectorAll("button")];
-      set(control.querySelector(".noUi-handle"), { "aria-label": name, "aria-valuetext": readout?.textContent ?? "" });
+      set(control.querySelector(".noUi-handle"), { ...OURS, "aria-label": name, "aria-valuetext": readout?.textContent ?? "" });
       set(readout, { contenteditable: "false" });
       if (label?.title === "null") label.removeAttribute("title");
-      set(control.querySelector("select"), { "aria-label": name });
-      buttons.forEach((b) => set(b, { "aria-pressed": String(b.classList.contains("mod-active")) }));
+      set(control.querySelector("select"), { ...OURS, "aria-label": name });
+      buttons.forEach((b) => set(b, { ...OURS, "aria-pressed": String(b.classList.contains("mod-active")) }));
       set(buttons[0]?.parentElement, { role: "group", "aria-label": name });
     }
   }
