@@ -80,6 +80,13 @@ ACTIVATIONS: dict[type[nn.Module], tuple[Callable[..., Any], Callable[[Tensor, T
 }
 
 
+def _pick(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Return the batches (seeds, batch, ...), or all rows (1, n, ...) for every seed."""
+    if rows is None:
+        return values[None]
+    return values.index_select(0, rows.flatten()).view(*rows.shape, *values.shape[1:])
+
+
 class Perceptrons:
     r"""A stack of multi-layer perceptrons of one shape, with the gradient written out.
 
@@ -155,7 +162,7 @@ class Perceptrons:
 
     def gradients(self, rows: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Return the losses (runs,) and the gradients at the batches `rows` (seeds, batch)."""
-        x, y = (self.x[None], self.y[None]) if rows is None else (self.x[rows], self.y[rows])
+        x, y = (_pick(v, rows) for v in (self.x, self.y))
         z = self._forward(x)
         t = y.mT.contiguous()  # (seeds or 1, outputs, rows)
         batch, per_seed = t.shape[2], (len(t), -1, *z.shape[1:])
@@ -175,7 +182,7 @@ class Perceptrons:
             g = torch.bmm(w[:, :, :-1].mT, g)
             ACTIVATIONS[phi][1](g, a[:, :-1])
         if len(x) == 1:
-            first = _rows_times(g.flatten(0, 1), x[0].T.contiguous())
+            first = _rows_times(g.flatten(0, 1), x[0].T)
         else:
             first = torch.bmm(g.view(len(x), -1, batch), x)
         self.grads[0] = first.view_as(self.weights[0])
@@ -214,11 +221,9 @@ class Mapped:
 
     def gradients(self, rows: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """Return the losses (runs,) and the gradients at the batches `rows` (seeds, batch)."""
-        x, y = self.data.x_train, self.data.y_train
+        x, y = (_pick(v, rows) for v in (self.data.x_train, self.data.y_train))
         if rows is None:
-            x, y = (v.expand(self.seeds, *v.shape) for v in (x, y))
-        else:
-            x, y = x[rows], y[rows]
+            x, y = (v.expand(self.seeds, *v.shape[1:]) for v in (x, y))
         params = self._by_seed(dict(zip(self.names, self.weights, strict=True)))
         grads, (loss, buffers) = self._gradient(params, self._by_seed(self.buffers), x, y)
         self.buffers = {name: b.flatten(0, 1) for name, b in buffers.items()}
@@ -251,6 +256,8 @@ def stack_for(model: nn.Module, data: Data) -> type[Stack]:
     for name, part in model.named_modules():
         if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0:
             raise Unbatchable(f"{name} draws random numbers, which differ in a stack")
+        if isinstance(part, nn.RNNBase | nn.RNNCellBase):
+            raise Unbatchable(f"{name} is recurrent, which torch.func.vmap has no rule for")
     try:
         Mapped([model, model], data, 1).gradients(torch.arange(2)[None])
     except Exception as error:
@@ -410,7 +417,7 @@ def train(
             losses[t], grads = stack.gradients(None if order is None else order[t])
             optimizer.step(stack.weights, grads, t)
             if t == 0:
-                limit = DIVERGED * losses[0].clamp(min=1)
+                limit = (DIVERGED * losses[0].clamp(min=1)).clamp_(max=torch.finfo(w.dtype).max)
             if t % CHECK_EVERY == CHECK_EVERY - 1 or t == steps - 1:
                 since = losses[t - t % CHECK_EVERY : t + 1]
                 gone = (~(since <= limit)).any(0) & ~dead

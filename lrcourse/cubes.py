@@ -134,7 +134,8 @@ class Cube:
         new = old.reindex({n: c for n, c in self.coords.items() if n in old.dims}, fill_value=fill)
         for name, variable in new.data_vars.items():
             dims = tuple(map(str, variable.dims[len(self.dims) :]))
-            self.arrays[str(name)] = dims, variable.values.astype(old[name].dtype)
+            kind = old[name].dtype
+            self.arrays[str(name)] = dims, variable.values.astype("O" if kind.kind == "U" else kind)
         self.finished = self.arrays.pop("finished")[1]
         self.coords |= {str(n): c.values for n, c in new.coords.items()}
         self.spent = float(old.attrs["wall_time"])
@@ -160,17 +161,21 @@ class Cube:
             shape = have[1].shape[self.finished.ndim :]
             if array.shape != shape:
                 raise ValueError(f"{name} must have one shape, was {shape}, then {array.shape}")
-            have[1][index] = array
+            have[1][index] = array if array.ndim else array.item()
         self.arrays |= fresh
         self.finished[index] = True
+        self.failed.pop(index, None)
         if self.path is not None and time.monotonic() - self.saved > SAVE_SECONDS:
             save(self.dataset(), self.path)
             self.saved = time.monotonic()
 
     def dataset(self) -> xr.Dataset:
         """Return the labelled cube as it stands."""
-        variables = {n: ((*self.dims, *dims), values) for n, (dims, values) in self.arrays.items()}
-        variables["finished"] = (self.dims, self.finished)
+        variables = {
+            name: ((*self.dims, *dims), v.astype(str) if v.dtype == object else v.copy())
+            for name, (dims, v) in self.arrays.items()
+        }
+        variables["finished"] = (self.dims, self.finished.copy())
         wall = round(self.spent + time.monotonic() - self.began, 3)
         failed = [f"{self.name(index)}: {why}" for index, why in self.failed.items()]
         used = {dim for dims, _ in variables.values() for dim in dims}

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
-    Executor,
     Future,
     ProcessPoolExecutor,
     wait,
@@ -39,23 +38,6 @@ class WorkerDied(RuntimeError):
     """The process that made this run ended without an answer."""
 
 
-class Serial(Executor):
-    """Makes each run in this process when it is submitted, one after the other."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Return the finished future of ``fn(*args, **kwargs)``.
-
-        >>> Serial().submit(max, 1, 2).result()
-        2
-        """
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
 def _install(payload: bytes) -> None:
     """Prepare a worker process: one torch thread, Ctrl-C left to the parent, the function."""
     global _function
@@ -69,14 +51,18 @@ def _installed(spec: bytes) -> Any:
     return _function(pickle.loads(spec))
 
 
-def _call(payload: bytes, spec: bytes) -> Any:
-    """Make a run in a process that others set up, on one thread as everywhere."""
+def _on_one_thread(function: Callable[[Any], Any], spec: Any) -> Any:
+    """Make a run in a process that others set up: equal sums need equal threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return pickle.loads(payload)(pickle.loads(spec))
+        return function(spec)
     finally:
         torch.set_num_threads(threads)
+
+
+def _call(payload: bytes, spec: bytes) -> Any:
+    return _on_one_thread(pickle.loads(payload), pickle.loads(spec))
 
 
 class _Processes:
@@ -121,11 +107,21 @@ def completed(
     >>> sorted(completed(abs, [-1, 2], "serial"))
     [(0, 1), (1, 2)]
     """
-    payload = dumps(function)
-    if executor is None or (isinstance(executor, int) and not isinstance(executor, bool)):
-        yield from _in_processes(_Processes(payload, executor), specs)
+    if isinstance(executor, str) and executor == "serial":
+        yield from _here(function, specs)
+    elif executor is None or (isinstance(executor, int) and not isinstance(executor, bool)):
+        yield from _in_processes(_Processes(dumps(function), executor), specs)
     else:
-        yield from _elsewhere(executor, payload, specs)
+        yield from _elsewhere(executor, dumps(function), specs)
+
+
+def _here(function: Callable[[Any], Any], specs: Sequence[Any]) -> Iterator[Outcome]:
+    for i, spec in enumerate(specs):
+        try:
+            outcome = _on_one_thread(function, spec)
+        except Exception as error:
+            outcome = error
+        yield i, outcome
 
 
 def _in_processes(pool: _Processes, specs: Sequence[Any]) -> Iterator[Outcome]:
@@ -173,13 +169,12 @@ def _in_processes(pool: _Processes, specs: Sequence[Any]) -> Iterator[Outcome]:
 def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[Outcome]:
     client = None
     shared: Any = payload
-    if isinstance(executor, str) and executor != "serial":
+    if isinstance(executor, str):
         executor = client = import_module("distributed").Client(executor)
     if hasattr(executor, "get_executor"):
         # Equal submits must not share one result; a run whose worker died is tried elsewhere.
         shared = executor.scatter(payload, broadcast=True, hash=False)
         executor = executor.get_executor(pure=False, retries=1)
-    executor = Serial() if executor == "serial" else executor
     if not callable(getattr(executor, "submit", None)):
         raise TypeError(
             "executor must be a concurrent.futures.Executor, a Dask Client, its scheduler's "
@@ -188,13 +183,8 @@ def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[
     futures: dict[Future[Any], int] = {}
     lost = []
     try:
-        serial = isinstance(executor, Serial)
-        for i, spec in enumerate(specs):
-            future = executor.submit(_call, shared, dumps(spec))
-            futures[future] = i
-            if serial:
-                yield i, future.exception() or future.result()
-        while futures and not serial:
+        futures = {executor.submit(_call, shared, dumps(spec)): i for i, spec in enumerate(specs)}
+        while futures:
             for future in wait(futures, return_when=FIRST_COMPLETED).done:
                 i = futures.pop(future)
                 try:

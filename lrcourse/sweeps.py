@@ -34,11 +34,11 @@ from lrcourse.cubes import Axis, Cube, Index, Record, axes_of, load, save, specs
 from lrcourse.data import Data
 from lrcourse.executors import completed
 from lrcourse.plateau import ReduceOnPlateau
-from lrcourse.training import Settings, fit, known, progress_bar, seeded
+from lrcourse.training import Settings, batches, fit, known, progress_bar, seeded
 
 __all__ = ["load", "save", "sweep", "sweep_function"]
 
-CHUNK_BYTES = {"cpu": 8 * 2**20, "cuda": 2**28}
+CHUNK_BYTES = {"cpu": 12 * 2**20, "cuda": 2**28}
 MIX_BELOW = 1e6
 POOL_SECONDS = 20.0
 MAPPED_WEIGHTS = 3000
@@ -59,7 +59,7 @@ class Run:
     @classmethod
     def of(cls, spec: Record) -> Run:
         """Check the plain settings of a run, model and data among them."""
-        factory, data, *_ = spec["model"], spec["data"]
+        factory, data = spec["model"], spec["data"]
         if isinstance(factory, nn.Module) or not callable(factory):
             raise TypeError(f"model must be a function that builds a model, was {factory!r:.80}")
         if not isinstance(data, Data):
@@ -67,10 +67,9 @@ class Run:
                 "data must be a Data, whose batches a seed repeats (a loader draws its own), "
                 f"was {data!r:.80}"
             )
-        return cls(factory, data, Settings(**{n: v for n, v in spec.items() if n not in _OUTER}))
-
-
-_OUTER = ("model", "data")
+        settings = Settings(**{n: v for n, v in spec.items() if n not in ("model", "data")})
+        batches(len(data.x_train), settings.batch_size, 1, 0)  # refuses a batch of too many rows
+        return cls(factory, data, settings)
 
 
 def sweep(
@@ -118,7 +117,7 @@ def sweep(
 
     Notes
     -----
-    The batched engine works on stacks of at most 8 MB for each thread, 256 MB on a GPU, or one run.
+    The batched engine works on stacks of about 12 MB for each thread, 256 MB on a GPU, or one run.
     Besides it holds the cube: 16 bytes for each run and update, at most half of the memory.  It
     takes no ``ReduceOnPlateau`` and no optimizer given as a function.
 
@@ -151,7 +150,9 @@ def sweep(
         parts = {"batched": groups, "executor": single}
         cube.attrs["engine"] = " and ".join(name for name, part in parts.items() if part)
         try:
-            _train_stacks(cube, todo, probes, groups, device, bar.update)
+            broken = _train_stacks(cube, todo, probes, groups, device, bar.update)
+            if engine == "auto":
+                single += broken
             _train_singly(cube, {i: todo[i] for i in single}, engine, executor, device, bar.update)
         except KeyboardInterrupt:
             warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
@@ -195,7 +196,10 @@ def sweep_function(
                 if isinstance(record, xr.Dataset):
                     cube.coords |= {str(n): c.values for n, c in record.coords.items() if c.ndim}
                     record = {str(n): (v.dims, v.values) for n, v in record.data_vars.items()}
-                cube.put(index, dict(record))
+                try:
+                    cube.put(index, dict(record))
+                except (TypeError, ValueError) as error:
+                    cube.failed[index] = _in_words(error)
                 bar.update()
         except KeyboardInterrupt:
             warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
@@ -288,8 +292,8 @@ class Probe:
         kind, why = None, ""
         try:
             kind = batched.stack_for(model, data)
-            for part in model.modules():
-                part.register_forward_hook(lambda m, x, out: seen.append(out.numel() // 2))
+            for part in (p for p in model.modules() if not list(p.children())):
+                part.register_forward_hook(lambda m, x, out: seen.append(torch.numel(out) // 2))
             model.eval()(data.x_train[:2])
         except Unbatchable as reason:
             why = str(reason)
@@ -303,7 +307,7 @@ class Probe:
     def runs_at_once(self, settings: Settings, rows: int) -> int:
         """Return how many runs fit in a chunk: weights, gradients, state and activations."""
         batch = rows if settings.batch_size is None else settings.batch_size
-        numbers = 5 * self.weights + 3 * self.per_row * max(batch, batched.EVAL_ROWS)
+        numbers = 3 * self.weights + 3 * self.per_row * batch
         return max(1, CHUNK_BYTES.get(self.place, 2**28) // (4 * numbers))
 
 
@@ -360,8 +364,8 @@ def _train_stacks(
     groups: Groups,
     device: Device,
     advance: Callable[[int], Any],
-) -> None:
-    """Train the groups chunk by chunk, a thread a core, each with one torch thread."""
+) -> list[Index]:
+    """Train the groups chunk by chunk, a thread a core; return the runs of chunks that broke."""
     stop = threading.Event()
     cores = torch.get_num_threads()
 
@@ -400,7 +404,7 @@ def _train_stacks(
                     try:
                         for index, record in zip(*future.result(), strict=True):
                             cube.put(index, _placed(cube, runs[index].settings, record))
-                    except (RuntimeError, MemoryError, ValueError) as error:
+                    except Exception as error:
                         cube.failed |= {i: _in_words(error) for i in futures[future][2]}
             except KeyboardInterrupt:
                 stop.set()
@@ -408,6 +412,7 @@ def _train_stacks(
                 raise
     finally:
         torch.set_num_threads(cores)
+    return list(cube.failed)
 
 
 # The executor engine ------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from __future__ import annotations
 import copy
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cached_property
@@ -33,6 +35,8 @@ from lrcourse.schedules import Constant, Schedule, warmup
 
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
 DIVERGED = 1e4
+
+_GENERATOR = threading.RLock()
 
 Callback = Callable[[int, nn.Module, float], object]
 
@@ -239,6 +243,23 @@ class History:
         )
 
 
+@contextmanager
+def randomness(seed: int) -> Iterator[None]:
+    """Seed torch's generator for a block, and then give it back its state.
+
+    All threads share that generator: the lock keeps one from seeding it while `seeded` draws.
+    """
+    fork = torch.random.fork_rng()
+    with _GENERATOR:
+        fork.__enter__()
+        torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        with _GENERATOR:
+            fork.__exit__(None, None, None)
+
+
 def seeded(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Return ``factory()`` made under a seed, and leave torch's generator as it was.
 
@@ -247,8 +268,7 @@ def seeded(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     >>> bool((a[1].weight == b[1].weight).all())
     True
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(count("seed", seed))
+    with _GENERATOR, randomness(count("seed", seed)):
         return instance("factory()", factory(), nn.Module, "a torch nn.Module")
 
 
@@ -338,8 +358,8 @@ def fit(
     parameters = [p for p in model.parameters() if p.requires_grad]
     data = data.to(parameters[0])
     history = History.empty(plan)
-    rows = torch.from_numpy(batches(len(data.x_train), plan.batch_size, plan.steps, plan.seed))
-    rows = rows.to(parameters[0].device)
+    order = batches(len(data.x_train), plan.batch_size, plan.steps, plan.seed)
+    rows = torch.tensor(order if plan.batch_size else [], device=parameters[0].device)
     optimizer = plan.make_optimizer(parameters)
     evaluations = dict(zip(plan.eval_steps.tolist(), range(len(plan.eval_steps)), strict=True))
 
@@ -353,8 +373,7 @@ def fit(
     model.train()
     limit = np.inf
     bar = progress_bar(plan.steps, "fit", progress)
-    with bar, torch.random.fork_rng(), drive(optimizer, plan.rate) as driver:
-        torch.manual_seed(plan.seed)
+    with bar, randomness(plan.seed), drive(optimizer, plan.rate) as driver:
         try:
             for t in range(plan.steps):
                 assess(t)
@@ -363,7 +382,8 @@ def fit(
                     x, y = x[rows[t]], y[rows[t]]
                 loss = data.loss_of(model(x), y)
                 history.loss[t] = value = loss.item()
-                limit = DIVERGED * max(1.0, value) if t == 0 else limit
+                if t == 0:
+                    limit = min(DIVERGED * max(1.0, value), sys.float_info.max)
                 if not value <= limit:
                     history.diverged_at = t
                     break

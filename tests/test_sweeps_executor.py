@@ -1,0 +1,297 @@
+"""Single runs through executors: the same numbers everywhere, and nothing lost when one fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+import xarray as xr
+from torch import nn
+
+from lrcourse import cubes
+from lrcourse.cubes import load, save
+from lrcourse.data import split
+from lrcourse.executors import WorkerDied, completed
+from lrcourse.models import mlp
+from lrcourse.sweeps import sweep, sweep_function
+
+RNG = np.random.default_rng(0)
+TOY = split("toy", RNG.standard_normal((60, 3)), RNG.integers(0, 3, 60))
+tiny = partial(mlp, (3, 4, 3))
+SHARED = {"engine": "executor", "steps": 5, "batch_size": 8, "eval_every": 2}
+
+
+def square(run):
+    """A training function of one's own, with one run that raises and one that kills its process."""
+    if run.get("x") == run.get("raises"):
+        raise ArithmeticError("x is not to my liking")
+    if run.get("x") == run.get("kills"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    path = np.cumsum(np.random.default_rng(run["seed"]).standard_normal(4)) * run["x"]
+    return {"end": path[-1], "path": ("step", path), "label": f"x{run['x']}"}
+
+
+GRID = {"x": [1.0, 2.0, 3.0], "seed": range(2)}
+
+
+def test_a_function_of_ones_own_becomes_a_cube():
+    cube = sweep_function(square, executor="serial", **GRID)
+    assert cube.path.dims == ("x", "seed", "step")
+    for x in cube.x.values:
+        for seed in cube.seed.values:
+            run = cube.sel(x=x, seed=seed)
+            expected = square({"x": x, "seed": seed})
+            assert run.end == expected["end"]
+            assert np.array_equal(run.path, expected["path"][1])
+            assert run.label == f"x{x}"
+
+
+def test_a_function_may_return_a_data_set_with_coordinates():
+    def train(run):
+        return xr.Dataset({"y": ("time", [run["x"], 2.0])}, {"time": [0.5, 1.5]})
+
+    cube = sweep_function(train, executor="serial", x=[1.0, 3.0])
+    assert cube.y.sel(x=3.0, time=0.5) == 3
+    assert cube.time.values.tolist() == [0.5, 1.5]
+
+
+def test_a_killed_worker_loses_only_its_run():
+    with pytest.warns(UserWarning, match=r"1 of 6 runs are missing") as caught:
+        cube = sweep_function(deadly, executor=2, **GRID)
+    assert "x=2.0, seed=1: WorkerDied: its process died" in str(caught[0].message)
+    assert cube.attrs["failed"] == [
+        "x=2.0, seed=1: WorkerDied: its process died: killed, out of memory or crashed"
+    ]
+    assert int((~cube.finished).sum()) == 1
+    expected = sweep_function(square, executor="serial", **GRID)
+    there = cube.finished.values
+    assert np.array_equal(cube.end.values[there], expected.end.values[there])
+    assert np.isnan(cube.end.sel(x=2.0, seed=1))
+
+
+def deadly(run):
+    kills = run["x"] == 2.0 and run["seed"] == 1
+    return square(run | {"kills": run["x"] if kills else None})
+
+
+def test_an_exception_loses_only_its_run():
+    with pytest.warns(UserWarning, match=r"x=3.0, seed=0: ArithmeticError: x is not to my liking"):
+        cube = sweep_function(partial(square), executor="serial", raises=3.0, **GRID)
+    assert cube.finished.values.tolist() == [[True, True], [True, True], [False, False]]
+    assert np.isnan(cube.path.sel(x=3.0)).all()
+
+
+def test_the_same_numbers_here_in_processes_and_in_a_pool_of_ones_own():
+    call = partial(sweep, tiny, TOY, lr=[0.01, 0.1], seed=[0, 1], **SHARED)
+    here = call(executor="serial")
+    assert call(executor=2).equals(here)
+    with ThreadPoolExecutor(2) as threads:
+        assert call(executor=threads).equals(here)
+    batched = sweep(tiny, TOY, lr=[0.01, 0.1], seed=[0, 1], **(SHARED | {"engine": "batched"}))
+    for name in ("loss", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(batched[name], here[name], rtol=2e-5)
+    assert batched.rate.equals(here.rate)
+
+
+def test_the_same_numbers_on_a_cluster_and_one_failure_there():
+    distributed = pytest.importorskip("distributed")
+    call = partial(sweep, tiny, TOY, lr=[0.01, 0.1], seed=[0, 1], **SHARED)
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
+        here = call(executor="serial")
+        assert call(executor=client).equals(here)
+        assert call(executor=client.get_executor()).equals(here)
+        assert call(executor=cluster.scheduler_address).equals(here)
+        with pytest.warns(UserWarning, match=r"2 of 6 runs are missing"):
+            cube = sweep_function(square, executor=client, raises=3.0, **GRID)
+        assert cube.finished.sum() == 4
+
+
+def test_a_pool_that_breaks_is_replaced():
+    def outcomes(executor):
+        return dict(completed(deadly, [{"x": x, "seed": 1} for x in (1.0, 2.0, 3.0)], executor))
+
+    with ProcessPoolExecutor(1) as pool:
+        got = outcomes(pool)
+    assert isinstance(got[1], WorkerDied)
+    assert got[2]["end"] == square({"x": 3.0, "seed": 1})["end"]
+
+
+def test_processes_that_all_die_at_once_are_an_error_not_a_long_wait():
+    with pytest.raises(WorkerDied, match="three processes died before one run had ended.*__main__"):
+        list(completed(os._exit, [1] * 20, 2))
+
+
+def test_interrupted_and_resumed_is_the_whole(tmp_path):
+    path, calls = tmp_path / "runs.nc", []
+
+    def train(run):
+        calls.append(run)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return square(run)
+
+    with pytest.warns(UserWarning, match="interrupted") as caught:
+        part = sweep_function(train, executor="serial", resume=path, **GRID)
+    assert "3 of 6 runs are missing" in str(caught[-1].message)
+    assert "resume=" in str(caught[-1].message)
+    assert part.finished.sum() == 3
+    whole = sweep_function(train, executor="serial", resume=path, **GRID)
+    assert len(calls) == 7
+    assert whole.equals(sweep_function(square, executor="serial", **GRID))
+    assert load(path).identical(whole)
+    assert whole.attrs["failed"] == []
+
+
+def test_a_resumed_grid_may_grow(tmp_path):
+    path = tmp_path / "grown.nc"
+    call = partial(sweep, tiny, TOY, batch_size=8, steps=4, engine="batched")
+    call(lr=[0.1, 0.3], seed=[0], resume=path)
+    seen = load(path).attrs["wall_time"]
+    grown = call(lr=[0.1, 0.2, 0.3], seed=[0, 1], resume=path)
+    assert grown.equals(call(lr=[0.1, 0.2, 0.3], seed=[0, 1]))
+    assert grown.attrs["wall_time"] > seen
+    assert load(path).identical(grown)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"steps": 5}, "holds another experiment"),
+        ({"model": partial(mlp, (3, 5, 3))}, "holds another experiment"),
+        ({"momentum": 0.9}, "holds another experiment"),
+        ({"momentum": [0.9]}, "holds another experiment|has the dimensions"),
+        ({"data": split("toy", np.ones((60, 3)), np.zeros(60), scale=False)}, "another experiment"),
+    ],
+)
+def test_another_experiment_is_not_mixed_in(tmp_path, change, words):
+    path = tmp_path / "a.nc"
+    call = {"model": tiny, "data": TOY, "lr": [0.1], "steps": 4, "batch_size": 8, "resume": path}
+    kept = sweep(**call)
+    with pytest.raises(ValueError, match=words):
+        sweep(**(call | change))
+    assert load(path).identical(kept)
+
+
+def test_a_cube_is_kept_without_loss(tmp_path):
+    cube = sweep(
+        tiny,
+        TOY,
+        lr=[0.1, 1e30],
+        optimizer={"plain": "sgd", "Adam": "adam"},
+        clip=[None, 0.5],
+        nesterov=[False],
+        seed=range(2),
+        **(SHARED | {"engine": "auto"}),
+    )
+    again = load(save(cube, tmp_path / "deep" / "cube.nc"))
+    assert again.identical(cube)
+    for name in cube.variables:
+        assert again[name].dtype == cube[name].dtype
+    assert again.attrs == cube.attrs
+    assert load(save(again, tmp_path / "twice.nc")).identical(cube)
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".part"] == []
+
+
+def test_a_damaged_or_foreign_file_is_named_and_left_alone(tmp_path, monkeypatch):
+    cube = sweep(tiny, TOY, lr=[0.1, 0.2], steps=3, batch_size=8)
+    path = save(cube, tmp_path / "cube.nc")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cube.nc is truncated or no NetCDF file"):
+        load(path)
+    with pytest.raises(ValueError, match="truncated"):
+        sweep(tiny, TOY, lr=[0.1, 0.2], steps=3, batch_size=8, resume=path)
+    assert path.read_bytes() == whole[: len(whole) // 2]
+    xr.Dataset({"a": 1}).to_netcdf(tmp_path / "foreign.nc")
+    with pytest.raises(
+        ValueError, match="was not written by lrcourse; this lrcourse reads version 1"
+    ):
+        load(tmp_path / "foreign.nc")
+    monkeypatch.setattr(cubes, "VERSION", 9)
+    save(cube, path)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="has cube version 9; this lrcourse reads version 1"):
+        load(path)
+    with pytest.raises(FileNotFoundError, match="path must be a file"):
+        load(tmp_path / "none.nc")
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path):
+    path = save(xr.Dataset({"a": ("x", [1.0])}), tmp_path / "a.nc")
+    with pytest.raises(Exception, match=".*"):
+        save(xr.Dataset({"a": ("x", [object()])}), path)
+    assert load(path).a.values.tolist() == [1.0]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_results_of_different_shape_are_named():
+    with pytest.warns(UserWarning, match=r"y must have one shape, was \(1,\), then \(2,\)"):
+        cube = sweep_function(lambda run: {"y": np.ones(run["n"])}, n=[1, 2], executor="serial")
+    assert cube.finished.values.tolist() == [True, False]
+
+
+def test_a_wrong_executor_is_named():
+    with pytest.raises(
+        TypeError, match=r"executor must be a concurrent.futures.Executor, .* was 2.5"
+    ):
+        sweep_function(square, executor=2.5, **GRID)
+
+
+class Slow(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(3, 3)
+
+    def forward(self, x):
+        if x.shape[0] == 8 and self.training:
+            time.sleep(0.01 if x.sum().item() else 0)
+        return self.out(x)
+
+
+def test_auto_starts_processes_when_the_rest_would_take_long(monkeypatch):
+    monkeypatch.setattr("lrcourse.sweeps.POOL_SECONDS", 0.05)
+    call = partial(sweep, Slow, TOY, lr=[0.1, 0.2, 0.3], steps=5, batch_size=8)
+    assert call().equals(call(engine="executor", executor="serial"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_returns_what_is_finished_and_ends_the_workers(tmp_path):
+    """A real SIGINT to a real script with worker processes."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time, warnings\n"
+        "from lrcourse.sweeps import sweep_function\n"
+        "def train(run):\n"
+        "    open(f'started{run[\"x\"]}', 'w').close()\n"
+        "    time.sleep(0.1 if run['x'] < 2 else 60)\n"
+        "    return {'y': run['x'] + 0.0}\n"
+        "if __name__ == '__main__':\n"
+        "    warnings.simplefilter('ignore')\n"
+        "    print('ready', flush=True)\n"
+        "    cube = sweep_function(train, x=range(6), executor=2, resume='runs.nc')\n"
+        "    print(cube.y.values.tolist(), flush=True)\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    child = subprocess.Popen(
+        [sys.executable, script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": root},
+        start_new_session=True,
+    )
+    assert child.stdout.readline() == "ready\n"
+    for _ in range(600):
+        if all((tmp_path / f"started{x}").exists() for x in (2, 3)):
+            break
+        time.sleep(0.1)
+    os.killpg(child.pid, signal.SIGINT)
+    out, _ = child.communicate(timeout=30)
+    assert out.strip() == "[0.0, 1.0, nan, nan, nan, nan]"
+    assert load(tmp_path / "runs.nc").finished.sum() == 2
