@@ -3,7 +3,7 @@
 A network of 4,618 weights, 64-32-32-32-10 with tanh, fits 500 digits by squared error.  Every run
 makes 2,400 updates with all 500 images, in double precision.  Every 25 updates it is asked for the
 largest eigenvalue of the Hessian of that loss.  (The setting is that of Cohen et al., 2021, made
-small.)  It takes about five minutes on one core and writes book/data/convergence.nc, 0.6 MB.
+small.)  It takes about six minutes on one free core and writes book/data/convergence.nc, 0.4 MB.
 """
 
 from __future__ import annotations
