@@ -35,9 +35,6 @@ class Unbatchable(ValueError):
     """A model, or a setting, that cannot be trained as one of a stack; says why."""
 
 
-# ------------------------------------------------------------------------------------------------
-
-
 def _rows_times(weights: Tensor, x: Tensor) -> Tensor:
     """Return weights @ x.T for a tall matrix of weights, (m, k) and (n, k) to (m, n).
 
@@ -264,9 +261,6 @@ def stack_for(model: nn.Module, data: Data) -> type[Stack]:
         reason = str(error).strip().split("\n")[0]
         raise Unbatchable(f"torch.func.vmap cannot follow its forward: {reason}") from error
     return Mapped
-
-
-# ------------------------------------------------------------------------------------------------
 
 
 class Rule:

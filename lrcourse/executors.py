@@ -118,7 +118,7 @@ def completed(
 def _here(function: Callable[[Any], Any], specs: Sequence[Any]) -> Iterator[Outcome]:
     for i, spec in enumerate(specs):
         try:
-            outcome = _on_one_thread(function, spec)
+            outcome = function(spec)
         except Exception as error:
             outcome = error
         yield i, outcome

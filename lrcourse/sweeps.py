@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import threading
 import time
 import warnings
@@ -142,7 +143,7 @@ def sweep(
         "step": np.arange(max(p.steps for p in plans)),
         "eval_step": np.unique(np.concatenate([p.eval_steps for p in plans])),
     }
-    cube = Cube(axes, coords, _attributes(runs, axes, settings), resume)
+    cube = Cube(axes, coords, _attributes(runs, axes), resume)
     todo = {index: run for index, run in runs.items() if not cube.finished[index]}
     bar = progress_bar(sum(run.settings.steps for run in todo.values()), "sweep", progress)
     with bar:
@@ -185,8 +186,8 @@ def sweep_function(
     """
     axes = axes_of(grid)
     specs = dict(specs_of(grid, axes))
-    named = getattr(train, "__qualname__", repr(train))
-    fixed = {n: repr(v) for n, v in grid.items() if n not in {axis.name for axis in axes}}
+    named = getattr(train, "__qualname__", _words(train))
+    fixed = {n: _words(v) for n, v in grid.items() if n not in {axis.name for axis in axes}}
     attrs = {"function": named, "settings": fixed, "fingerprint": _digest(named, fixed)}
     cube = Cube(axes, {}, attrs, resume)
     todo = {index: spec for index, spec in specs.items() if not cube.finished[index]}
@@ -206,12 +207,10 @@ def sweep_function(
     return cube.done()
 
 
-# Checks and descriptions --------------------------------------------------------------------------
-
-
 def _refuse_too_large(axes: Sequence[Axis], steps: Any) -> None:
     runs = math.prod(len(axis.values) for axis in axes)
-    longest = max([*steps.values()] if isinstance(steps, dict) else np.atleast_1d(steps).tolist())
+    several = steps.values() if isinstance(steps, dict) else np.atleast_1d(steps).tolist()
+    longest = max((n for n in several if isinstance(n, int)), default=0)
     size, room = 16 * runs * longest, _memory() // 2
     if size > room:
         raise ValueError(
@@ -228,8 +227,13 @@ def _memory() -> int:
         return 8 * 2**30
 
 
+def _words(value: Any) -> str:
+    """Return the repr, without the addresses that differ from one session to the next."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
 def _digest(*parts: Any) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(_words(parts).encode()).hexdigest()[:16]
 
 
 def _checksum(tensors: Any) -> str:
@@ -239,11 +243,11 @@ def _checksum(tensors: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _attributes(runs: Mapping[Index, Run], axes: Sequence[Axis], settings: Record) -> Record:
+def _attributes(runs: Mapping[Index, Run], axes: Sequence[Axis]) -> Record:
     """Describe what all runs share; the fingerprint tells experiments apart, not their grids."""
     first, many = next(iter(runs.values())), {axis.name for axis in axes}
     fixed = {
-        f.name: repr(getattr(first.settings, f.name))
+        f.name: _words(getattr(first.settings, f.name))
         for f in fields(Settings)
         if f.name not in many
     }
@@ -265,10 +269,8 @@ def _start(run: Run) -> tuple[str, str]:
     start = _checksum(model.state_dict().values())
     if start != _checksum(twin.state_dict().values()):
         raise ValueError("model must start the same under the same torch seed, was different twice")
-    return " ".join(repr(model).split()), start
+    return " ".join(_words(model).split()), start
 
-
-# The batched engine -------------------------------------------------------------------------------
 
 Groups = dict[tuple[Any, ...], dict[int, list[Index]]]
 
@@ -413,9 +415,6 @@ def _train_stacks(
     finally:
         torch.set_num_threads(cores)
     return list(cube.failed)
-
-
-# The executor engine ------------------------------------------------------------------------------
 
 
 def _in_words(error: BaseException) -> str:

@@ -295,3 +295,12 @@ def test_ctrl_c_returns_what_is_finished_and_ends_the_workers(tmp_path):
     out, _ = child.communicate(timeout=30)
     assert out.strip() == "[0.0, 1.0, nan, nan, nan, nan]"
     assert load(tmp_path / "runs.nc").finished.sum() == 2
+
+
+def test_a_resumed_function_is_known_by_its_name_not_its_address(tmp_path):
+    def made(shift):
+        return lambda run: {"y": run["x"] + shift}
+
+    path = tmp_path / "a.nc"
+    sweep_function(partial(made(0.0)), executor="serial", resume=path, x=[1.0])
+    assert sweep_function(partial(made(5.0)), executor="serial", resume=path, x=[1.0]).y[0] == 1
