@@ -12,6 +12,7 @@ either of them.  Whoever wants one labelled result for a whole grid uses ``lrcou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def _rows_times(weights: Tensor, x: Tensor) -> Tensor:
 
 def _find_onednn() -> Callable[..., Tensor] | None:
     try:
-        product = torch.ops.mkldnn._linear_pointwise
+        product = torch.ops.mkldnn._linear_pointwise.default
         product(torch.ones(2, 2), torch.ones(2, 2), None, "none", [], "")
     except (AttributeError, RuntimeError):
         return None
@@ -171,7 +172,8 @@ class Perceptrons:
             g = torch.log_softmax(z, 1)
             loss = torch.bmm(g.view(len(t), -1, t[0].numel()), t.view(len(t), -1, 1))
             loss = loss.view(-1).div(-batch)
-            g.exp_().view(per_seed).sub_(t[:, None])
+            g.mul_(math.log2(math.e)).exp2_()  # exp, which MKL does a third as fast
+            g.view(per_seed).sub_(t[:, None])
             g.mul_(1 / batch)
         layers = list(zip(self.phi, self.weights[1:], self._scratch(batch), strict=True))
         for i, (phi, w, (a, _)) in reversed(list(enumerate(layers, 1))):

@@ -39,7 +39,7 @@ from lrcourse.training import Settings, batches, fit, known, progress_bar, seede
 
 __all__ = ["load", "save", "sweep", "sweep_function"]
 
-CHUNK_BYTES = {"cpu": 12 * 2**20, "cuda": 2**28}
+CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 2**28}
 MIX_BELOW = 1e6
 POOL_SECONDS = 20.0
 MAPPED_WEIGHTS = 3000
@@ -118,7 +118,7 @@ def sweep(
 
     Notes
     -----
-    The batched engine works on stacks of about 12 MB for each thread, 256 MB on a GPU, or one run.
+    The batched engine works on stacks of about 16 MB for each thread, 256 MB on a GPU, or one run.
     Besides it holds the cube: 16 bytes for each run and update, at most half of the memory.  It
     takes no ``ReduceOnPlateau`` and no optimizer given as a function.
 
