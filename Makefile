@@ -23,6 +23,7 @@ lab: $(VENV)/.book  ## open JupyterLab on the notebooks
 
 test: $(VENV)/.test book  ## lint, types, scripts, every notebook, unit tests, the site in a real browser
 	ruff check .
+	ruff format --check .
 	mypy
 	node --test tests/*.test.mjs
 	pytest --nbval-lax --quiet book/*.ipynb

@@ -185,9 +185,7 @@ def test_a_click_on_a_cell_moves_the_sliders_and_the_curve(reader, runs):
     plot = page.locator(".lrx-heat .lrx-plot").first
     plot.scroll_into_view_if_needed()
     cells = plot.locator("svg svg").bounding_box()
-    page.mouse.click(
-        cells["x"] + cells["width"] * (2 + 0.5) / 10, cells["y"] + cells["height"] / 6
-    )
+    page.mouse.click(cells["x"] + cells["width"] * (2 + 0.5) / 10, cells["y"] + cells["height"] / 6)
     chosen = selection(page, 0)
     assert chosen == {"lr": explorer_label(runs, 2), "momentum": "0.9"}
     assert handle(page, 0, "learning rate").get_attribute("aria-valuetext") == chosen["lr"]

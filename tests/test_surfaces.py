@@ -45,10 +45,12 @@ def differences(f, x, h):
 def test_derivatives_agree_with_differences(surface: Surface, data):
     x = np.array([data.draw(st.floats(low, high)) for low, high in surface.bounds])
     scale = 1 + np.abs(surface.hessian(x)).max()
-    np.testing.assert_allclose(surface.grad(x), differences(surface.value, x, 1e-5),
-                               rtol=1e-6, atol=1e-6 * scale)
-    np.testing.assert_allclose(surface.hessian(x), differences(surface.grad, x, 1e-5),
-                               rtol=1e-6, atol=1e-6 * scale)
+    np.testing.assert_allclose(
+        surface.grad(x), differences(surface.value, x, 1e-5), rtol=1e-6, atol=1e-6 * scale
+    )
+    np.testing.assert_allclose(
+        surface.hessian(x), differences(surface.grad, x, 1e-5), rtol=1e-6, atol=1e-6 * scale
+    )
 
 
 @each_surface

@@ -135,6 +135,13 @@ def links_of_this_clone(app: Sphinx, config: Config) -> None:
     }
 
 
+def accessible(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Mend what screen readers cannot use: entries of a reference list, headers without a text."""
+    if "body" in context:
+        body = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        context["body"] = re.sub(r"<th[^>]*>(<p>)?\s*(</p>)?</th>", "<td></td>", body)
+
+
 class StillPictures(SphinxPostTransform):
     """Where scripts do not run, show the picture that a widget carries beside its view."""
 
@@ -165,6 +172,7 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("builder-inited", check_assets)
     app.add_js_file(None, body=Path(__file__).with_name("quiet.js").read_text(), priority=0)
     app.connect("env-get-outdated", outdated)
+    app.connect("html-page-context", accessible)
     app.connect("build-finished", copy_assets)
     app.add_post_transform(StillPictures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

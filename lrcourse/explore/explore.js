@@ -52,11 +52,13 @@ export function summary(rows, worst = 1) {
   return out;
 }
 
-/** A map from numbers to pixels, linear or logarithmic, with its inverse. */
+/** A map from numbers to pixels, linear or logarithmic, with its inverse. What lies far outside is
+ * brought to FAR pixels: a shape of 1e30 pixels stalls whatever measures it. */
+const FAR = 20000;
 export function scale([a, b], [from, to], log = false) {
   const f = log ? (v) => (v > 0 ? Math.log(v) : -1e9) : (v) => v;
   const low = f(a), k = (to - from) / (f(b) - low || 1);
-  const map = (v) => from + (f(v) - low) * k;
+  const map = (v) => clamp(from + (f(v) - low) * k, -FAR, FAR);
   map.invert = (px) => (log ? Math.exp(low + (px - from) / k) : low + (px - from) / k);
   return map;
 }
