@@ -131,3 +131,10 @@ test("the colour ramp grows lighter from end to end", () => {
   for (let t = 0.05; t <= 1; t += 0.05) assert.ok(light(t) > light(t - 0.05));
   assert.equal(lrx.ramp(-1), lrx.ramp(0));
 });
+
+test("what lies far outside a picture stays within reach of whatever measures it", () => {
+  const linear = lrx.scale([0, 1], [100, 0]), log = lrx.scale([1e-3, 1], [100, 0], true);
+  for (const px of [linear(1e30), linear(-1e30), linear(Infinity), log(0), log(1e300)]) assert.ok(Math.abs(px) <= 20000);
+  assert.equal(linear(0.5), 50);
+  assert.ok(Number.isNaN(linear(NaN)));
+});

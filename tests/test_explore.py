@@ -185,6 +185,14 @@ def test_an_all_diverged_cube_is_shown(runs):
     assert explorer.still().startswith(PNG)
 
 
+def test_a_map_without_a_better_end_names_no_best_cell(runs):
+    def said(mark):
+        return explore(runs, HeatMap("final_loss", "lr", "momentum", mark=mark)).sentence()
+
+    assert "the lowest" in said(True)
+    assert "lowest" not in said(False)
+
+
 def test_a_diverged_run_counts_as_the_worst():
     rows = np.array([[0.9, 0.9], [0.8, np.nan], [0.7, np.inf]])
     assert summary(rows)[1].tolist() == [0.8, np.inf]

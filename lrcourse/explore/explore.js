@@ -600,11 +600,12 @@ class HeatMap extends Frame {
     this.series = [{ name: spec.value, run: { colour: 0 }, values: this.values }];
     this.cells.replaceChildren(...cells);
     put(this.hatch, { d: hatch });
-    const flat = this.values.flat(), finite = flat.filter(Number.isFinite), top = finite.length ? flat.indexOf(spec.best > 0 ? Math.max(...finite) : Math.min(...finite)) : -1;
+    const flat = this.values.flat(), finite = flat.filter(Number.isFinite), top = spec.best && finite.length ? flat.indexOf(spec.best > 0 ? Math.max(...finite) : Math.min(...finite)) : -1;
     this.winner = top < 0 ? null : [top % dx.n, Math.floor(top / dx.n)];
     this.lost = flat.length - finite.length;
     put(this.best, { d: this.winner ? disc({ x: this.X(this.winner[0]), y: this.Y(this.winner[1]) }, 4) : "" });
-    this.bar.hidden = this.bestKey.hidden = !finite.length;
+    this.bar.hidden = !finite.length;
+    this.bestKey.hidden = top < 0;
     this.lostKey.hidden = !this.lost;
     this.bounds.replaceChildren(...spec.bounds.flatMap(([label, at]) => {
       const px = at.map((v) => this.X(fraction(dx.numbers, v))), d = px.map((p, j) => `${j ? "L" : "M"}${p} ${this.Y(j) + h / 2}V${this.Y(j) - h / 2}`).join("");

@@ -444,6 +444,7 @@ class HeatMap(Panel):
     log : colours follow the logarithm.
     missing : what to call a cell without a finite median.
     boundary : lines over the map, label -> x for each y (numbers, or a variable over `y`).
+    mark : ring the best cell and name it; False where neither end of the scale is better.
 
     >>> HeatMap("final_loss", "lr", "momentum").cells()
     ('lr', 'momentum')
@@ -456,6 +457,7 @@ class HeatMap(Panel):
     log: bool = False
     missing: str = "diverged"
     boundary: Mapping[str, Any] = field(default_factory=dict)
+    mark: bool = True
     title: str | None = None
 
     def variables(self) -> tuple[str, ...]:
@@ -503,7 +505,7 @@ class HeatMap(Panel):
             "x": self.x,
             "y": self.y,
             "log": "colour" if log else "",
-            "best": -cube.worst(self.value),
+            "best": -cube.worst(self.value) if self.mark else 0,
             "missing": self.missing,
             "domain": limits,
             "bounds": [(label, self._bound(cube, at)) for label, at in self.boundary.items()],
@@ -522,7 +524,7 @@ class HeatMap(Panel):
     def clause(self, cube: Cube, at: Selection, dims: Sequence[str]) -> str:
         """The best cell, and how many have no value."""
         grid, worst, parts = self._medians(cube, at), cube.worst(self.value), []
-        if np.isfinite(grid).any():
+        if self.mark and np.isfinite(grid).any():
             j, i = np.unravel_index(np.nanargmin(worst * grid), grid.shape)
             labels = [option_labels(d, cube.values(d))[k] for d, k in ((self.x, i), (self.y, j))]
             what = f"the {'lowest' if worst > 0 else 'highest'} {cube.words(self.value)}"
