@@ -11,6 +11,7 @@ import time
 
 import pytest
 from conftest import ROOT
+from playwright.sync_api import TimeoutError
 
 pytestmark = pytest.mark.browser
 
@@ -51,10 +52,21 @@ def test_a_notebook_runs_live_and_its_slider_moves_the_curve(lab, chromium):
     page = context.new_page()
     page.goto(f"{lab}/lab/tree/index.ipynb?token={TOKEN}&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    # A kernel that is still starting drops the request to run, or asks which kernel to use.
+    page.wait_for_selector("[data-status='idle'], .jp-Notebook-ExecutionIndicator", timeout=60_000)
     root = page.locator(".lrx-root").first
-    root.wait_for(timeout=120_000)
+    for _ in range(4):
+        if page.locator(".jp-Dialog .jp-mod-accept").count():
+            page.locator(".jp-Dialog .jp-mod-accept").first.click()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        try:
+            root.wait_for(state="attached", timeout=60_000)
+            break
+        except TimeoutError:
+            continue
+    root.wait_for(state="attached", timeout=1_000)
+    root.scroll_into_view_if_needed()
     drawn = "() => JSON.stringify(document.querySelector('.lrx-root').lrx.series())"
     before = page.evaluate(drawn)
     handle = page.locator(".jp-OutputArea .noUi-handle").first
