@@ -61,7 +61,7 @@ def test_a_notebook_runs_live_and_its_slider_moves_the_curve(lab, chromium):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         try:
-            root.wait_for(state="attached", timeout=60_000)
+            root.wait_for(state="attached", timeout=240_000)
             break
         except TimeoutError:
             continue
