@@ -11,11 +11,12 @@ import time
 
 import pytest
 from conftest import ROOT
-from playwright.sync_api import TimeoutError
 
 pytestmark = pytest.mark.browser
 
 TOKEN = "reader"
+READY = """async () => (await (await fetch("/api/kernels")).json()).some(
+    (kernel) => kernel.connections && kernel.execution_state === "idle")"""
 
 
 @pytest.fixture
@@ -52,20 +53,14 @@ def test_a_notebook_runs_live_and_its_slider_moves_the_curve(lab, chromium):
     page = context.new_page()
     page.goto(f"{lab}/lab/tree/index.ipynb?token={TOKEN}&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    # A kernel that is still starting drops the request to run, or asks which kernel to use.
-    page.wait_for_selector("[data-status='idle'], .jp-Notebook-ExecutionIndicator", timeout=60_000)
+    # Run All asks which kernel to use unless one is attached, and the indicator says idle before.
+    page.wait_for_selector(".jp-Toolbar-kernelName:has-text('Python 3')", timeout=60_000)
+    page.wait_for_function(READY, timeout=60_000)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     root = page.locator(".lrx-root").first
-    for _ in range(4):
-        if page.locator(".jp-Dialog .jp-mod-accept").count():
-            page.locator(".jp-Dialog .jp-mod-accept").first.click()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        try:
-            root.wait_for(state="attached", timeout=240_000)
-            break
-        except TimeoutError:
-            continue
-    root.wait_for(state="attached", timeout=1_000)
+    root.wait_for(state="attached", timeout=240_000)
     root.scroll_into_view_if_needed()
     drawn = "() => JSON.stringify(document.querySelector('.lrx-root').lrx.series())"
     before = page.evaluate(drawn)
