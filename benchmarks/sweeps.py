@@ -1,25 +1,27 @@
-"""Sweeps against the plain PyTorch loop that one would write instead, timed side by side.
+"""Sweeps against the plain PyTorch loops that one would write instead, timed side by side.
 
-The loop is the usual one: indexed tensors, nn.Sequential, cross-entropy, zero_grad, backward, step.
-It is timed over single runs, in turns with the sweep, with one thread and with all, and its faster
-turn counts.  On a busy machine trust the ratio of processor time, and multiply it by the number of
-cores.  Both evaluate the model before and after; the sweep's time also holds building the
-cube.  Run it on an idle machine: python benchmarks/sweeps.py
+The tutorial's loop draws its batches from a DataLoader over a TensorDataset; the lean loop indexes
+the tensors with rows drawn beforehand.  Both then do the same: cross-entropy, zero_grad, backward,
+step, and an evaluation before and after.  They are timed over single runs, in turns with the sweep,
+with one thread and with all, and the fastest turn of each counts.  The sweep's time holds
+everything, from building the models to the finished cube.  Run it on an idle machine:
+python benchmarks/sweeps.py
 """
 
 import argparse
 import time
 import warnings
 from functools import partial
-from itertools import pairwise
+from itertools import chain, islice, pairwise, repeat
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from lrcourse.batched import _rows_times
 from lrcourse.data import digits, mnist, split
 from lrcourse.models import cnn, mlp
+from lrcourse.stacks import products
 from lrcourse.sweeps import sweep
 from lrcourse.training import Settings, batches, evaluate, seeded
 
@@ -27,25 +29,35 @@ THREADS = torch.get_num_threads()
 
 
 def seconds(call):
-    """Return the wall time and the processor time, over all threads, of a call."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
     call()
-    return np.array([time.perf_counter() - wall, time.process_time() - cpu])
+    return time.perf_counter() - start
 
 
-def plain_loop(factory, data, steps, settings):
-    """Train one model the plain way and return the wall and processor seconds of one update."""
+def from_loader(data, steps):
+    """Yield batches as PyTorch's tutorials do."""
+    dataset = TensorDataset(data.x_train, data.y_train)
+    loader = DataLoader(dataset, batch_size=64, shuffle=True, drop_last=True)
+    return islice(chain.from_iterable(repeat(loader)), steps)
+
+
+def by_index(data, steps):
+    """Yield batches as one does who knows that the data lie in memory."""
+    rows = torch.from_numpy(batches(len(data.x_train), 64, steps, 0))
+    return ((data.x_train[chosen], data.y_train[chosen]) for chosen in rows)
+
+
+def plain_loop(source, factory, data, steps, settings):
+    """Train one model the plain way and return the seconds of one update."""
     model = seeded(factory, 0)
     optimizer = Settings(steps=steps, lr=0.01, **settings).make_optimizer(model.parameters())
     for group in optimizer.param_groups:
         group["lr"] = 0.01
     loss_of = nn.CrossEntropyLoss()
-    rows = torch.from_numpy(batches(len(data.x_train), 64, steps, 0))
 
     def train():
         losses, marks = [], [evaluate(model, data)]
-        for t in range(steps):
-            x, y = data.x_train[rows[t]], data.y_train[rows[t]]
+        for x, y in source(data, steps):
             loss = loss_of(model(x), y)
             optimizer.zero_grad()
             loss.backward()
@@ -56,13 +68,13 @@ def plain_loop(factory, data, steps, settings):
     return seconds(train) / steps
 
 
-def plain_turn(factory, data, steps, settings):
+def plain_turn(*args):
     times = []
     for threads in {1, THREADS}:
         torch.set_num_threads(threads)
-        times.append(plain_loop(factory, data, steps, settings))
+        times.append(plain_loop(*args))
     torch.set_num_threads(THREADS)
-    return np.min(times, axis=0)
+    return min(times)
 
 
 def flops(sizes, batch=64):
@@ -74,8 +86,9 @@ def flops(sizes, batch=64):
 def ceilings():
     """Return GFLOP/s of torch.mm on large matrices and of the product the stack uses."""
     square, tall, x = torch.randn(1024, 1024), torch.randn(16384, 64), torch.randn(64, 64)
-    best = [min(seconds(lambda: square @ square)[0] for _ in range(30))]
-    best.append(min(seconds(lambda: _rows_times(tall, x))[0] for _ in range(100)))
+    out = torch.empty(1, 16384, 64)
+    best = [min(seconds(lambda: square @ square) for _ in range(30))]
+    best.append(min(seconds(lambda: products(tall[None], x[None], out)) for _ in range(100)))
     return 2 * 1024**3 / best[0] / 1e9, 2 * 16384 * 64 * 64 / best[1] / 1e9
 
 
@@ -87,18 +100,18 @@ def toy(inputs, classes):
 
 def compare(label, factory, data, lr, seed, steps, sizes=None, turns=5, **settings):
     """Print one row: the time of one update of one run, in the best turn of each side."""
-    runs = len(lr) * len(seed)
-    plain, ours = [], []
+    runs, turn = len(lr) * len(seed), []
     once = partial(sweep, factory, data, lr=lr, seed=seed, progress=False, **settings)
     once(steps=3)
     for _ in range(turns):
-        plain.append(plain_turn(factory, data, min(steps, 200), settings))
-        ours.append(seconds(lambda: once(steps=steps)) / steps / runs)
-    (loop, loop_cpu), (all_runs, cpu) = np.min(plain, axis=0), np.min(ours, axis=0)
-    rate = f"{flops(sizes) / all_runs / 1e9:5.0f}" if sizes else ""
+        one = factory, data, min(steps, 200), settings
+        turn.append([plain_turn(source, *one) for source in (from_loader, by_index)])
+        turn[-1].append(seconds(lambda: once(steps=steps)) / steps / runs)
+    tutorial, lean, ours = 1e6 * np.min(turn, axis=0)
+    rate = f"{flops(sizes) / ours / 1e3:5.0f}" if sizes else ""
     print(
-        f"{label:42s} {runs:4d}  {loop * 1e6:8.0f} {all_runs * 1e6:9.2f} "
-        f"{loop / all_runs:7.1f}x {loop_cpu / cpu:7.1f}x  {rate}",
+        f"{label:42s} {runs:4d} {tutorial:9.0f} {lean:7.0f} {ours:9.2f} "
+        f"{tutorial / ours:8.1f}x {lean / ours:6.1f}x  {rate}",
         flush=True,
     )
 
@@ -111,7 +124,8 @@ def main():
     warnings.filterwarnings("ignore", message=".*runs are missing.*")
     mm, tall = ceilings()
     print(f"{THREADS} threads; matrix products: torch.mm {mm:.0f}, tall {tall:.0f} GFLOP/s\n")
-    print(f"{'':42s} runs   loop us  sweep us     wall processor GFLOP/s")
+    columns = "runs  tutorial    lean     sweep  tutorial   lean  GFLOP/s"
+    print(f"{'us for one update of one run':42s} {columns}")
     row = partial(compare, turns=turns, steps=steps)
     many, few = np.geomspace(1e-3, 0.3, 64), np.geomspace(1e-3, 0.3, 32)
     wide = (64, 64, 10)

@@ -12,12 +12,10 @@ import hashlib
 import math
 import os
 import re
-import threading
 import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -28,19 +26,18 @@ import torch
 import xarray as xr
 from torch import nn
 
-from lrcourse import batched
+from lrcourse import batched, stacks
 from lrcourse._checks import choice
-from lrcourse.batched import Stack, Unbatchable
 from lrcourse.cubes import Axis, Cube, Index, Record, axes_of, load, save, specs_of
 from lrcourse.data import Data
 from lrcourse.executors import completed
 from lrcourse.plateau import ReduceOnPlateau
+from lrcourse.stacks import Stack, Unbatchable
 from lrcourse.training import Settings, batches, fit, known, progress_bar, seeded
 
 __all__ = ["load", "save", "sweep", "sweep_function"]
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 2**28}
-MIX_BELOW = 1e6
 POOL_SECONDS = 20.0
 MAPPED_WEIGHTS = 3000
 EVALUATED = ("train_loss", "val_loss", "val_accuracy")
@@ -118,7 +115,7 @@ def sweep(
 
     Notes
     -----
-    The batched engine works on stacks of about 16 MB for each thread, 256 MB on a GPU, or one run.
+    The batched engine works on stacks of about 16 MB, 256 MB on a GPU, or one run.
     Besides it holds the cube: 16 bytes for each run and update, at most half of the memory.  It
     takes no ``ReduceOnPlateau`` and no optimizer given as a function.
 
@@ -293,7 +290,7 @@ class Probe:
         data = run.data.to(weights[0])
         kind, why = None, ""
         try:
-            kind = batched.stack_for(model, data)
+            kind = stacks.stack_for(model, data)
             for part in (p for p in model.modules() if not list(p.children())):
                 part.register_forward_hook(lambda m, x, out: seen.append(torch.numel(out) // 2))
             model.eval()(data.x_train[:2])
@@ -304,7 +301,7 @@ class Probe:
     def pays(self) -> bool:
         """Say whether a stack is known to be faster than single runs."""
         small = self.weights <= MAPPED_WEIGHTS or self.place != "cpu"
-        return self.kind is batched.Perceptrons or (self.kind is not None and small)
+        return self.kind is stacks.Perceptrons or (self.kind is not None and small)
 
     def runs_at_once(self, settings: Settings, rows: int) -> int:
         """Return how many runs fit in a chunk: weights, gradients, state and activations."""
@@ -343,17 +340,14 @@ def _sort(
 
 
 def _chunks(
-    by_seed: Mapping[int, list[Index]], size: int, mix: bool
+    by_seed: Mapping[int, list[Index]], size: int
 ) -> Iterator[tuple[list[int], list[Index]]]:
-    """Yield (seeds, runs seed by seed) of at most `size` runs, with equally many for each seed.
-
-    Runs of one seed share their first product, so seeds are mixed only where `mix` asks for it.
-    """
+    """Yield (seeds, runs seed by seed) of about `size` runs, with equally many for each seed."""
     alike = defaultdict(list)
     for seed, indices in by_seed.items():
         alike[len(indices)].append(seed)
     for count, seeds in alike.items():
-        together = max(1, size // count) if mix else 1
+        together = max(1, size // count)
         for part in np.array_split(seeds, math.ceil(len(seeds) / together)):
             for piece in np.array_split(np.arange(count), math.ceil(count * len(part) / size)):
                 yield part.tolist(), [by_seed[seed][i] for seed in part for i in piece]
@@ -367,53 +361,25 @@ def _train_stacks(
     device: Device,
     advance: Callable[[int], Any],
 ) -> list[Index]:
-    """Train the groups chunk by chunk, a thread a core; return the runs of chunks that broke."""
-    stop = threading.Event()
-    cores = torch.get_num_threads()
-
-    def watch(updates: int) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        advance(updates)
-
-    def work(
-        probe: Probe, seeds: list[int], indices: list[Index]
-    ) -> tuple[list[Index], list[Record]]:
-        if probe.place == "cpu":
-            torch.set_num_threads(1)
-        stacked = [runs[index] for index in indices]
-        made = [seeded(stacked[0].factory, seed).to(device) for seed in seeds]
-        copies = [model for model in made for _ in range(len(indices) // len(seeds))]
-        data = stacked[0].data.to(next(made[0].parameters()))
-        assert probe.kind is not None
-        stack = probe.kind(copies, data, len(seeds))
-        return indices, batched.train(stack, [run.settings for run in stacked], seeds, watch)
-
-    jobs = []
+    """Train the groups chunk by chunk and return the runs of chunks that broke."""
+    stacks.keep_memory()
     for (origin, *_), by_seed in groups.items():
-        probe, count = probes[origin], sum(map(len, by_seed.values()))
-        one = runs[next(iter(by_seed.values()))[0]]
-        rows = len(one.data.x_train)
-        size = min(probe.runs_at_once(one.settings, rows), math.ceil(count / cores))
-        batch = one.settings.batch_size
-        shared = count / len(by_seed) * probe.weights * (batch or 0)
-        jobs += [(probe, *chunk) for chunk in _chunks(by_seed, size, shared < MIX_BELOW)]
-    try:
-        with ThreadPoolExecutor(cores if jobs and jobs[0][0].place == "cpu" else 1) as pool:
-            futures = {pool.submit(work, *job): job for job in jobs}
+        probe, one = probes[origin], runs[next(iter(by_seed.values()))[0]]
+        assert probe.kind is not None
+        size = probe.runs_at_once(one.settings, len(one.data.x_train))
+        for seeds, indices in _chunks(by_seed, size):
+            settings = [runs[index].settings for index in indices]
             try:
-                for future in as_completed(futures):
-                    try:
-                        for index, record in zip(*future.result(), strict=True):
-                            cube.put(index, _placed(cube, runs[index].settings, record))
-                    except Exception as error:
-                        cube.failed |= {i: _in_words(error) for i in futures[future][2]}
-            except KeyboardInterrupt:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
-                raise
-    finally:
-        torch.set_num_threads(cores)
+                made = [seeded(one.factory, seed).to(device) for seed in seeds]
+                copies = [model for model in made for _ in range(len(indices) // len(seeds))]
+                data = one.data.to(next(made[0].parameters()))
+                stack = probe.kind(copies, data, len(seeds))
+                for index, record in zip(
+                    indices, batched.train(stack, settings, seeds, advance), strict=True
+                ):
+                    cube.put(index, _placed(cube, runs[index].settings, record))
+            except Exception as error:
+                cube.failed |= {index: _in_words(error) for index in indices}
     return list(cube.failed)
 
 
