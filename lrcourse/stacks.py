@@ -79,6 +79,8 @@ ACTIVATIONS: dict[type[nn.Module], Activation] = {
     ),
 }
 IDENTITY = Activation("none", lambda z: None, lambda g, a: None)
+
+# From so many rows of weights on oneDNN wins; from so much work a seed it wins with a call a seed.
 TALL, WORTH = 256, 2**20
 
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lrcourse import sweeps
+from lrcourse import stacks, sweeps
 from lrcourse.data import digits, line, split
 from lrcourse.models import linear, mlp
 from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.schedules import Constant, Cosine, OneCycle, Step
-from lrcourse.stacks import Mapped, Perceptrons, stack_for
+from lrcourse.stacks import ACTIVATIONS, Mapped, Perceptrons, products, stack_for
 from lrcourse.sweeps import sweep
 from lrcourse.training import fit, seeded
 
@@ -393,6 +393,15 @@ def test_an_interrupt_keeps_the_finished_chunks(monkeypatch):
     assert np.isnan(cube.loss[~cube.finished]).all()
 
 
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize(("seeds", "rows"), [(1, 512), (3, 512), (3, 8)])
+def test_products_by_any_library_are_those_of_the_definition(kind, seeds, rows):
+    torch.manual_seed(0)
+    w, x = torch.randn(seeds, rows, 65), 0.2 * torch.randn(seeds, 64, 65)
+    made = products(w, x, torch.empty(seeds, rows, 64), ACTIVATIONS[kind])
+    torch.testing.assert_close(made, kind()(w @ x.mT), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("model", [toy_mlp, lambda: Residual().double()])
 def test_a_gpu_gives_the_same_cube(model):
@@ -404,11 +413,16 @@ def test_a_gpu_gives_the_same_cube(model):
 
 
 def test_the_plain_product_gives_the_same_numbers(monkeypatch):
-    shared = {"lr": [0.01, 0.1], "steps": 20, "batch_size": 16}
-    model = partial(toy_mlp, torch.float32)
-    fast = sweep(model, TOY, engine="batched", **shared)
-    monkeypatch.setattr("lrcourse.stacks._ONEDNN", None)
-    plain = sweep(model, TOY, engine="batched", **shared)
+    shared = {"lr": np.geomspace(0.01, 0.1, 8), "steps": 20, "batch_size": 16}
+    model, calls = partial(mlp, (64, 64, 10)), []
+    onednn = stacks._ONEDNN
+    if onednn is None:
+        pytest.skip("this PyTorch has no oneDNN")
+    monkeypatch.setattr(stacks, "_ONEDNN", lambda *args: (calls.append(1), onednn(*args))[1])
+    fast = sweep(model, DIGITS, engine="batched", **shared)
+    assert len(calls) > 2 * 20  # forward and backward in every update, and the evaluations
+    monkeypatch.setattr(stacks, "_ONEDNN", None)
+    plain = sweep(model, DIGITS, engine="batched", **shared)
     np.testing.assert_allclose(fast.loss, plain.loss, rtol=2e-5)
 
 
