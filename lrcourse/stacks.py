@@ -41,15 +41,6 @@ def _find_onednn() -> Callable[..., Tensor] | None:
 _ONEDNN = _find_onednn()
 
 
-def keep_memory() -> None:
-    """Make the C library keep the memory that tensors give back, up to 60 MB.
-
-    glibc returns freed blocks larger than its largest so far to the system, and the next tensor of
-    that size pays for a fault on every page.  It learns from one large block that comes and goes.
-    """
-    torch.empty(31 * 2**20, dtype=torch.uint8)
-
-
 def _tanh_(z: Tensor) -> None:
     # 2 sigmoid(2z) - 1: equal up to rounding, and five times as fast where MKL's tanh is scalar.
     z.mul_(2).sigmoid_().mul_(2).sub_(1)

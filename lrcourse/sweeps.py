@@ -28,6 +28,7 @@ from torch import nn
 
 from lrcourse import batched, stacks
 from lrcourse._checks import choice
+from lrcourse._memory import keep_memory
 from lrcourse.cubes import Axis, Cube, Index, Record, axes_of, load, save, specs_of
 from lrcourse.data import Data
 from lrcourse.executors import completed
@@ -362,7 +363,7 @@ def _train_stacks(
     advance: Callable[[int], Any],
 ) -> list[Index]:
     """Train the groups chunk by chunk and return the runs of chunks that broke."""
-    stacks.keep_memory()
+    keep_memory()
     for (origin, *_), by_seed in groups.items():
         probe, one = probes[origin], runs[next(iter(by_seed.values()))[0]]
         assert probe.kind is not None

@@ -28,6 +28,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from lrcourse._checks import choice, count, flag, instance, number
+from lrcourse._memory import keep_memory
 from lrcourse.data import Data
 from lrcourse.drivers import drive
 from lrcourse.plateau import ReduceOnPlateau
@@ -370,6 +371,7 @@ def fit(
             if isinstance(plan.rate, ReduceOnPlateau) and updates:
                 plan.rate.step(values[1])
 
+    keep_memory()
     model.train()
     limit = np.inf
     bar = progress_bar(plan.steps, "fit", progress)

@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 import warnings
 from functools import partial
 
@@ -246,3 +249,24 @@ def test_no_warnings_in_an_ordinary_run():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(seeded(tiny, 0), DIGITS, lr=0.1, steps=3)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_that_tensors_give_back_is_not_faulted_in_again():
+    code = """
+import resource, torch
+from lrcourse._memory import keep_memory
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def churn():
+    before = faults()
+    for _ in range(10):
+        torch.ones(2 ** 24)
+    return faults() - before
+plain = churn()
+keep_memory()
+churn()
+print(plain, churn())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    plain, kept = map(int, done.stdout.split())
+    assert plain > 10 * (kept + 1)
