@@ -104,7 +104,7 @@ def compare(label, factory, data, lr, seed, steps, sizes=None, turns=5, **settin
     once = partial(sweep, factory, data, lr=lr, seed=seed, progress=False, **settings)
     once(steps=3)
     for _ in range(turns):
-        one = factory, data, min(steps, 200), settings
+        one = factory, data, steps, settings
         turn.append([plain_turn(source, *one) for source in (from_loader, by_index)])
         turn[-1].append(seconds(lambda: once(steps=steps)) / steps / runs)
     tutorial, lean, ours = 1e6 * np.min(turn, axis=0)

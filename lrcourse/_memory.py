@@ -11,11 +11,12 @@ KEPT = 2**30
 
 @cache
 def keep_memory() -> None:
-    """Make glibc keep up to 1 GB of freed memory for the tensors to come.
+    """Make glibc keep freed memory for the tensors to come, from now on and for all of Python.
 
     By default it returns large freed blocks to the system, and the next tensor of that size pays
     for a fault on every page: two fifths of the time of a small convolutional network on the CPU.
-    Other C libraries are left alone.
+    The price: the process may hold what its largest moment needed, up to 1 GB at the end of its
+    memory and more below blocks still in use.  Other C libraries are left alone.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -42,7 +42,7 @@ class Rule:
     ) -> None:
         def column(values: Any) -> Tensor:
             """A value per run, shaped (..., runs)."""
-            return torch.as_tensor(np.asarray(values, np.float64)).to(like)
+            return torch.tensor(np.asarray(values, np.float64)).to(like)
 
         first, n = runs[0], np.arange(1, len(rates) + 1)[:, None]
         self.name, self.nesterov = str(first.optimizer), first.nesterov
@@ -55,12 +55,16 @@ class Rule:
         self.clip = column([np.inf if r.clip is None else r.clip for r in runs])
         self.momentum = column(beta1)
         self.has_momentum = bool((beta1 > 0).any())
+        self.pauses = bool(((beta1 == 0).any(0) & (beta1 > 0).any(0)).any())
         self.has_decay = any(r.weight_decay for r in runs)
         self.has_clip = any(r.clip is not None for r in runs)
+        self.unclipped = self.clip.isinf()
+        self.alpha = column([r.alpha for r in runs])
         self.one_less_alpha = column([1 - r.alpha for r in runs])
         if self.name.startswith("adam"):
             root = np.sqrt(1 - beta2**n)
-            self.one_less_momentum, self.one_less_beta2 = column(1 - beta1), column(1 - beta2)
+            self.one_less_momentum = column(1 - beta1)
+            self.beta2, self.one_less_beta2 = column(beta2), column(1 - beta2)
             self.shrink = column(1 - rates * [r.weight_decay for r in runs])
             self.size = column(-rates * root / (1 - beta1**n))
             self.eps_root = column(root) * self.eps
@@ -82,6 +86,7 @@ class Rule:
         if self.has_clip:
             squares = torch.stack([g.flatten(1).square().sum(1) for g in grads])
             factor = (self.clip / (squares.sum(0).sqrt() + 1e-6)).clamp_(max=1)
+            factor.masked_fill_(self.unclipped, 1)  # also where the norm overflows
             for g in grads:
                 g.mul_(factor.view(-1, *[1] * (g.ndim - 1)))
         for w, g, state in zip(weights, grads, self.state, strict=True):
@@ -99,10 +104,18 @@ class Rule:
     def sgd(self, w: Tensor, g: Tensor, t: int, buffer: Tensor | None = None) -> None:
         """Plain or heavy-ball descent; the first buffer is the gradient itself."""
         if buffer is not None:
-            mu = self.of("momentum", w)[t]
-            torch.addcmul(g, buffer, mu, out=buffer)
-            g = g.addcmul_(buffer, mu) if self.nesterov else buffer
+            velocity, mu = self.velocity(g, buffer, w, t)
+            g = g.addcmul_(velocity, mu) if self.nesterov else velocity
         w.addcmul_(g, self.of("rates", w)[t], value=-1)
+
+    def velocity(self, g: Tensor, buffer: Tensor, w: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        """Return momentum * buffer + g and the momentum; where that is 0 the buffer rests."""
+        mu = self.of("momentum", w)[t]
+        if not self.pauses:
+            return torch.addcmul(g, buffer, mu, out=buffer), mu
+        velocity = torch.addcmul(g, buffer, mu)
+        buffer.copy_(torch.where(mu > 0, velocity, buffer))
+        return velocity, mu
 
     def adagrad(self, w: Tensor, g: Tensor, t: int, total: Tensor) -> None:
         """Divide by the root of the sum of all squares."""
@@ -114,10 +127,10 @@ class Rule:
         self, w: Tensor, g: Tensor, t: int, mean: Tensor, buffer: Tensor | None = None
     ) -> None:
         """Divide by the root of the moving mean of squares."""
-        mean.lerp_(g * g, self.of("one_less_alpha", w))
+        mean.mul_(self.of("alpha", w)).addcmul_(g * g, self.of("one_less_alpha", w))
         g.div_(mean.sqrt().add_(self.of("eps", w)))
         if buffer is not None:
-            g = torch.addcmul(g, buffer, self.of("momentum", w)[t], out=buffer)
+            g, _ = self.velocity(g, buffer, w, t)
         w.addcmul_(g, self.of("rates", w)[t], value=-1)
 
     def adam(self, w: Tensor, g: Tensor, t: int, mean: Tensor, square: Tensor) -> None:
@@ -129,7 +142,7 @@ class Rule:
         if self.has_decay and self.name == "adamw":
             w.mul_(self.of("shrink", w)[t])
         mean.lerp_(g, self.of("one_less_momentum", w)[t])
-        square.lerp_(g.mul_(g), self.of("one_less_beta2", w))
+        square.mul_(self.of("beta2", w)).addcmul_(g.mul_(g), self.of("one_less_beta2", w))
         torch.sqrt(square, out=g).add_(self.of("eps_root", w)[t])
         w.addcmul_(torch.div(mean, g, out=g), self.of("size", w)[t])
 
@@ -165,8 +178,11 @@ def train(
     optimizer = Rule(runs, rates, momenta, w)
     order = None
     if plan.batch_size is not None:
-        every = [batches(len(data.x_train), plan.batch_size, steps, seed) for seed in seeds]
-        order = torch.from_numpy(np.stack(every, 1)).to(w.device)
+        order = torch.empty(steps, len(seeds), plan.batch_size, dtype=torch.int32)
+        for i, seed in enumerate(seeds):
+            rows = batches(len(data.x_train), plan.batch_size, steps, seed)
+            order[:, i] = torch.from_numpy(rows)
+        order = order.to(w.device)
     losses = w.new_empty(steps, n)
     at = {u: i for i, u in enumerate(plan.eval_steps.tolist())}
     marks = w.new_empty(3, len(at), n, dtype=torch.float64)
@@ -240,6 +256,8 @@ def _mean_loss(stack: Stack, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             index = ys.expand(stack.runs, 1, -1)
             loss -= torch.log_softmax(z, 1).gather(1, index).sum((1, 2))
             # z.argmax(1) == ys, the first of equals, in passes that the processor vectorises.
+            if (nan := z.isnan()).any():  # torch's argmax takes the first NaN
+                z = torch.where(nan.any(1, keepdim=True), nan.to(z), z)
             rank = torch.arange(z.shape[1], 0, -1, dtype=z.dtype, device=z.device)
             best = (z == z.amax(1, keepdim=True)).mul(rank[:, None]).amax(1)
             right += (best == rank[ys]).sum(1)

@@ -130,6 +130,19 @@ class Cube:
         if old["finished"].dims != self.dims:
             had, now = ", ".join(map(str, old["finished"].dims)), ", ".join(self.dims)
             raise ValueError(f"resume: {self.path} has the dimensions {had}, this grid has {now}")
+        for axis in self.axes:
+            if gone := [str(x) for x in old[axis.name].values if x not in axis.labels]:
+                raise ValueError(
+                    f"resume: {self.path} has runs at {axis.name} {', '.join(gone)}, which this "
+                    "grid lacks and the file would lose; keep them or choose another file"
+                )
+            meant, means = (a.get("labels", {}).get(axis.name, {}) for a in (old.attrs, self.attrs))
+            for label in meant.keys() & means.keys():
+                if meant[label] != means[label]:
+                    raise ValueError(
+                        f"resume: in {self.path} {axis.name} {label} is another experiment; choose "
+                        "another file or another label"
+                    )
         fill = {name: _missing(v.dtype) for name, v in old.data_vars.items()}
         new = old.reindex({n: c for n, c in self.coords.items() if n in old.dims}, fill_value=fill)
         for name, variable in new.data_vars.items():
@@ -146,28 +159,57 @@ class Cube:
         return ", ".join(f"{axis.name}={axis.labels[i]}" for axis, i in pairs) or "the only run"
 
     def put(self, index: Index, record: Record) -> None:
-        """Put a run's record in place; its values are arrays or (dims, array)."""
-        fresh: dict[str, tuple[tuple[str, ...], NDArray[Any]]] = {}
+        """Put a run's record, arrays or pairs (dims, array), in place, whole or not at all."""
+        lead = self.finished.ndim
+        places: dict[str, tuple[Any, NDArray[Any], NDArray[Any]]] = {}
         for name, value in record.items():
+            dims: Any
             dims, array = value if isinstance(value, tuple) else (None, value)
             array = np.asarray(array)
             if dims is None:
                 dims = tuple(f"{name}_{i}" for i in range(array.ndim))
-            have = self.arrays.get(name) or fresh.get(name)
-            if have is None:
+            dims = (dims,) if isinstance(dims, str) else tuple(map(str, dims))
+            if name not in self.arrays:
                 dtype = object if array.dtype.kind in "UO" else array.dtype
                 full = np.full((*self.finished.shape, *array.shape), _missing(array.dtype), dtype)
-                have = fresh[name] = ((dims,) if isinstance(dims, str) else tuple(dims), full)
-            shape = have[1].shape[self.finished.ndim :]
-            if array.shape != shape:
-                raise ValueError(f"{name} must have one shape, was {shape}, then {array.shape}")
-            have[1][index] = array if array.ndim else array.item()
-        self.arrays |= fresh
+            else:
+                had, full = self.arrays[name]
+                shape = full.shape[lead:]
+                if array.shape != shape:
+                    raise ValueError(f"{name} must have one shape, was {shape}, then {array.shape}")
+                if dims != had:
+                    raise ValueError(f"{name} must have the same dims, were {had}, then {dims}")
+                full = self._widened(full, array.dtype)
+            places[name] = dims, full, array
+        if self.arrays and places.keys() != self.arrays.keys():
+            first, now = (", ".join(sorted(names)) for names in (self.arrays, places))
+            raise ValueError(f"all runs must return the same names, were {first}, then {now}")
+        for name, (dims, full, array) in places.items():
+            full[index] = array if array.ndim else array.item()
+            self.arrays[name] = dims, full
         self.finished[index] = True
         self.failed.pop(index, None)
         if self.path is not None and time.monotonic() - self.saved > SAVE_SECONDS:
-            save(self.dataset(), self.path)
+            self._save(self.dataset(), self.path)
             self.saved = time.monotonic()
+
+    def _widened(self, full: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the array in a type that also holds values of another one."""
+        if full.dtype == object or dtype.kind in "UO":
+            return full
+        kind = np.promote_types(full.dtype, dtype)
+        if kind == full.dtype:
+            return full
+        wider = np.full(full.shape, _missing(kind), kind)
+        wider[self.finished] = full[self.finished]
+        return wider
+
+    def _save(self, cube: xr.Dataset, path: Path) -> None:
+        """Save; a full disk costs the file and not the runs."""
+        try:
+            save(cube, path)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            warnings.warn(f"the cube could not be saved to {path}: {error}", stacklevel=4)
 
     def dataset(self) -> xr.Dataset:
         """Return the labelled cube as it stands."""
@@ -186,7 +228,7 @@ class Cube:
         """Return the cube, saved where it resumes from; warn of the runs that are missing."""
         cube, missing = self.dataset(), int((~self.finished).sum())
         if self.path is not None and self.arrays:
-            save(cube, self.path)
+            self._save(cube, self.path)
         if missing:
             named = "".join(f"\n  {failed}" for failed in cube.attrs["failed"][:10])
             again = (

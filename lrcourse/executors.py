@@ -30,6 +30,7 @@ except ImportError:
     dumps = pickle.dumps
 
 Outcome = tuple[int, Any]
+FAILURES = (Exception, SystemExit)
 
 _function: Callable[[Any], Any] | None = None
 
@@ -119,7 +120,7 @@ def _here(function: Callable[[Any], Any], specs: Sequence[Any]) -> Iterator[Outc
     for i, spec in enumerate(specs):
         try:
             outcome = function(spec)
-        except Exception as error:
+        except FAILURES as error:
             outcome = error
         yield i, outcome
 
@@ -133,8 +134,14 @@ def _in_processes(pool: _Processes, specs: Sequence[Any]) -> Iterator[Outcome]:
             # After a death all runs then under way are suspects; alone, each shows what it does.
             width, queue = (1, suspects) if suspects else (pool.workers, waiting)
             while queue and len(running) < width:
-                i = queue.popleft()
-                running[pool.submit(dumps(specs[i]))] = i
+                try:
+                    running[pool.submit(dumps(specs[queue[0]]))] = queue[0]
+                except BrokenExecutor:  # a worker died since the last look
+                    if not running:
+                        pool.stop()
+                        continue
+                    break
+                queue.popleft()
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             broken = []
             for future in done:
@@ -144,7 +151,7 @@ def _in_processes(pool: _Processes, specs: Sequence[Any]) -> Iterator[Outcome]:
                 except BrokenExecutor:
                     broken.append(i)
                     continue
-                except Exception as error:
+                except FAILURES as error:
                     outcome = error
                 answered += 1
                 yield i, outcome
@@ -183,7 +190,11 @@ def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[
     futures: dict[Future[Any], int] = {}
     lost = []
     try:
-        futures = {executor.submit(_call, shared, dumps(spec)): i for i, spec in enumerate(specs)}
+        for i, spec in enumerate(specs):
+            try:
+                futures[executor.submit(_call, shared, dumps(spec))] = i
+            except BrokenExecutor:
+                lost.append(i)
         while futures:
             for future in wait(futures, return_when=FIRST_COMPLETED).done:
                 i = futures.pop(future)
@@ -192,7 +203,7 @@ def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[
                 except BrokenExecutor:
                     lost.append(i)
                     continue
-                except Exception as error:
+                except FAILURES as error:
                     outcome = error
                 yield i, outcome
     finally:

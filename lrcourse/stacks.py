@@ -152,12 +152,12 @@ class Perceptrons:
     @staticmethod
     def parse(model: nn.Module) -> tuple[list[nn.Linear], list[type[nn.Module]]]:
         """Return the linear layers and the activations between them, or say why there are none."""
-        parts = list(model) if isinstance(model, nn.Sequential) else [model]
+        parts = list(model) if type(model) is nn.Sequential else [model]
         parts = [p for p in parts if type(p) not in (nn.Flatten, nn.Identity)]
         linears, phi = parts[::2], [type(p) for p in parts[1::2]]
         plain = all(type(p) is nn.Linear and p.bias is not None for p in linears)
-        free = all(p.requires_grad for p in model.parameters())
-        if not (plain and free and len(parts) % 2 and set(phi) <= set(ACTIVATIONS)):
+        distinct = len(list(model.parameters())) == 2 * len(linears)
+        if not (plain and distinct and len(parts) % 2 and set(phi) <= set(ACTIVATIONS)):
             raise Unbatchable("the model is no plain stack of Linear layers and activations")
         return [p for p in linears if isinstance(p, nn.Linear)], phi
 
@@ -193,7 +193,7 @@ class Perceptrons:
         x, y = (_pick(v, rows) for v in (self.x, self.y))
         s, batch, _ = x.shape
         *hidden, z = self._forward(x)
-        loss, g = self._loss(z, y.mT.contiguous())
+        loss, g = self._loss(z, y.mT.clone(memory_format=torch.contiguous_format))
         below = zip(self.layers[1:], hidden, self.phi, self._room(batch).g, strict=False)
         for layer, a, phi, room in reversed(list(below)):
             torch.bmm(g, a.mT, out=layer.matrix_grad)  # bmm into the gradient itself is slow
@@ -284,9 +284,16 @@ Stack = Perceptrons | Mapped
 
 def stack_for(model: nn.Module, data: Data) -> type[Stack]:
     """Return the kind of stack that can hold copies of `model`, or raise `Unbatchable`."""
+    if not all(p.requires_grad for p in model.parameters()):
+        raise Unbatchable("some of its weights are frozen")
+    if len(list(model.parameters())) < len(list(model.named_parameters(remove_duplicate=False))):
+        raise Unbatchable("its layers share weights")
+    if any(part._forward_hooks or part._forward_pre_hooks for part in model.modules()):
+        raise Unbatchable("it has hooks, which may do anything")
     try:
-        Perceptrons.parse(model)
-        return Perceptrons
+        linears, _ = Perceptrons.parse(model)
+        if data.loss != "mse" or data.y_train.shape[1:] == (linears[-1].out_features,):
+            return Perceptrons
     except Unbatchable:
         pass
     for name, part in model.named_modules():
@@ -295,7 +302,7 @@ def stack_for(model: nn.Module, data: Data) -> type[Stack]:
         if isinstance(part, nn.RNNBase | nn.RNNCellBase):
             raise Unbatchable(f"{name} is recurrent, which torch.func.vmap has no rule for")
     try:
-        Mapped([model, model], data, 1).gradients(torch.arange(2)[None])
+        Mapped([model, model], data, 1).gradients(torch.arange(2, device=data.x_train.device)[None])
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise Unbatchable(f"torch.func.vmap cannot follow its forward: {reason}") from error

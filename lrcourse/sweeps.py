@@ -39,6 +39,7 @@ from lrcourse.training import Settings, batches, fit, known, progress_bar, seede
 __all__ = ["load", "save", "sweep", "sweep_function"]
 
 CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 2**28}
+PLAN_BYTES = 2**27
 POOL_SECONDS = 20.0
 MAPPED_WEIGHTS = 3000
 EVALUATED = ("train_loss", "val_loss", "val_accuracy")
@@ -116,9 +117,10 @@ def sweep(
 
     Notes
     -----
-    The batched engine works on stacks of about 16 MB, 256 MB on a GPU, or one run.
-    Besides it holds the cube: 16 bytes for each run and update, at most half of the memory.  It
-    takes no ``ReduceOnPlateau`` and no optimizer given as a function.
+    The batched engine works on stacks of about 16 MB, 256 MB on a GPU, or one run, and on plans of
+    their batches and rates of about 128 MB each, or one seed.  Besides it holds the cube: 16 bytes
+    for each run and update, at most half of the memory.  It takes no ``ReduceOnPlateau`` and no
+    optimizer given as a function.
 
     Examples
     --------
@@ -150,8 +152,10 @@ def sweep(
         cube.attrs["engine"] = " and ".join(name for name, part in parts.items() if part)
         try:
             broken = _train_stacks(cube, todo, probes, groups, device, bar.update)
-            if engine == "auto":
+            if engine == "auto" and broken:
                 single += broken
+                some = any(set(many) - set(broken) for g in groups.values() for many in g.values())
+                cube.attrs["engine"] = "batched and executor" if some else "executor"
             _train_singly(cube, {i: todo[i] for i in single}, engine, executor, device, bar.update)
         except KeyboardInterrupt:
             warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
@@ -187,6 +191,7 @@ def sweep_function(
     named = getattr(train, "__qualname__", _words(train))
     fixed = {n: _words(v) for n, v in grid.items() if n not in {axis.name for axis in axes}}
     attrs = {"function": named, "settings": fixed, "fingerprint": _digest(named, fixed)}
+    attrs["labels"] = _labels(axes)
     cube = Cube(axes, {}, attrs, resume)
     todo = {index: spec for index, spec in specs.items() if not cube.finished[index]}
     with progress_bar(len(todo), named, progress) as bar:
@@ -237,8 +242,29 @@ def _digest(*parts: Any) -> str:
 def _checksum(tensors: Any) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _meaning(name: str, value: Any) -> str:
+    """Return a digest of what a label stands for."""
+    if name == "model" and callable(value):
+        return _digest(_start(value))
+    if isinstance(value, Data):
+        return _checksum([value.x_train, value.y_train, value.x_val, value.y_val])
+    return _digest(value)
+
+
+def _labels(axes: Sequence[Axis]) -> Record:
+    """Return what the labels of the dimensions stand for that are not their own values."""
+    return {
+        axis.name: {
+            str(label): _meaning(axis.name, value)
+            for label, value in zip(axis.labels, axis.values, strict=True)
+        }
+        for axis in axes
+        if not all(isinstance(v, bool | int | float | str | None) for v in axis.values)
+    }
 
 
 def _attributes(runs: Mapping[Index, Run], axes: Sequence[Axis]) -> Record:
@@ -252,18 +278,20 @@ def _attributes(runs: Mapping[Index, Run], axes: Sequence[Axis]) -> Record:
     attrs: Record = {"settings": fixed}
     shared: list[Any] = [fixed]
     if "model" not in many:
-        attrs["model"], start = _start(first)
+        attrs["model"], start = _start(first.factory)
         shared += [attrs["model"], start]
     if "data" not in many:
         d = first.data
         attrs["data"] = repr(d)
         shared += [_checksum([d.x_train, d.y_train, d.x_val, d.y_val])]
-    return attrs | {"fingerprint": _digest(*shared)}
+    return attrs | {"fingerprint": _digest(*shared), "labels": _labels(axes)}
 
 
-def _start(run: Run) -> tuple[str, str]:
+def _start(factory: Factory) -> tuple[str, str]:
     """Return a model's layers in words and the checksum of its start under one seed."""
-    model, twin = (seeded(run.factory, 0) for _ in range(2))
+    model, twin = (seeded(factory, 0) for _ in range(2))
+    if model is twin:
+        raise ValueError("model must build a new model at every call, gave the same one twice")
     start = _checksum(model.state_dict().values())
     if start != _checksum(twin.state_dict().values()):
         raise ValueError("model must start the same under the same torch seed, was different twice")
@@ -281,6 +309,7 @@ class Probe:
     why: str
     weights: int
     per_row: int
+    bytes: int
     place: str
 
     @classmethod
@@ -293,11 +322,15 @@ class Probe:
         try:
             kind = stacks.stack_for(model, data)
             for part in (p for p in model.modules() if not list(p.children())):
-                part.register_forward_hook(lambda m, x, out: seen.append(torch.numel(out) // 2))
+                part.register_forward_hook(
+                    lambda m, x, out: seen.append(out.numel() // 2 if torch.is_tensor(out) else 0)
+                )
             model.eval()(data.x_train[:2])
         except Unbatchable as reason:
             why = str(reason)
-        return cls(kind, why, sum(w.numel() for w in weights), sum(seen), weights[0].device.type)
+        numbers = sum(w.numel() for w in weights)
+        one = weights[0]
+        return cls(kind, why, numbers, sum(seen), one.element_size(), one.device.type)
 
     def pays(self) -> bool:
         """Say whether a stack is known to be faster than single runs."""
@@ -307,8 +340,10 @@ class Probe:
     def runs_at_once(self, settings: Settings, rows: int) -> int:
         """Return how many runs fit in a chunk: weights, gradients, state and activations."""
         batch = rows if settings.batch_size is None else settings.batch_size
-        numbers = 3 * self.weights + 3 * self.per_row * batch
-        return max(1, CHUNK_BYTES.get(self.place, 2**28) // (4 * numbers))
+        assess = max(batch, batched.EVAL_ROWS)
+        numbers = 3 * self.weights + self.per_row * (2 * batch + assess)
+        room = CHUNK_BYTES.get(self.place, 2**28) // (self.bytes * numbers)
+        return max(1, min(room, PLAN_BYTES // (8 * self.bytes * settings.steps)))
 
 
 def _sort(
@@ -330,6 +365,8 @@ def _sort(
             why = "its optimizer is a function"
         elif isinstance(p.schedule, ReduceOnPlateau):
             why = "a ReduceOnPlateau decides during the run"
+        elif p.optimizer == "adagrad" and p.rate.momentum(0) is not None:
+            why = "adagrad has no momentum for its schedule to plan"
         if engine == "batched" and why:
             raise ValueError(f"engine 'batched' cannot hold {run.factory!r:.60}: {why}")
         if why or (engine == "auto" and not probes[origin].pays()):
@@ -341,14 +378,14 @@ def _sort(
 
 
 def _chunks(
-    by_seed: Mapping[int, list[Index]], size: int
+    by_seed: Mapping[int, list[Index]], size: int, seeds_at_once: int
 ) -> Iterator[tuple[list[int], list[Index]]]:
     """Yield (seeds, runs seed by seed) of about `size` runs, with equally many for each seed."""
     alike = defaultdict(list)
     for seed, indices in by_seed.items():
         alike[len(indices)].append(seed)
     for count, seeds in alike.items():
-        together = max(1, size // count)
+        together = max(1, min(size // count, seeds_at_once))
         for part in np.array_split(seeds, math.ceil(len(seeds) / together)):
             for piece in np.array_split(np.arange(count), math.ceil(count * len(part) / size)):
                 yield part.tolist(), [by_seed[seed][i] for seed in part for i in piece]
@@ -368,7 +405,8 @@ def _train_stacks(
         probe, one = probes[origin], runs[next(iter(by_seed.values()))[0]]
         assert probe.kind is not None
         size = probe.runs_at_once(one.settings, len(one.data.x_train))
-        for seeds, indices in _chunks(by_seed, size):
+        plan = 4 * one.settings.steps * (one.settings.batch_size or 1)
+        for seeds, indices in _chunks(by_seed, size, PLAN_BYTES // plan):
             settings = [runs[index].settings for index in indices]
             try:
                 made = [seeded(one.factory, seed).to(device) for seed in seeds]

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lrcourse import stacks, sweeps
-from lrcourse.data import digits, line, split
+from lrcourse import batched, stacks, sweeps
+from lrcourse.data import Data, digits, line, split
 from lrcourse.models import linear, mlp
 from lrcourse.plateau import ReduceOnPlateau
-from lrcourse.schedules import Constant, Cosine, OneCycle, Step
+from lrcourse.schedules import Constant, Cosine, OneCycle, Step, Triangular
 from lrcourse.stacks import ACTIVATIONS, Mapped, Perceptrons, products, stack_for
 from lrcourse.sweeps import sweep
 from lrcourse.training import fit, seeded
@@ -391,6 +391,132 @@ def test_an_interrupt_keeps_the_finished_chunks(monkeypatch):
     assert cube.finished.sum() == 2
     assert np.isfinite(cube.loss[cube.finished]).all()
     assert np.isnan(cube.loss[~cube.finished]).all()
+
+
+class Skip(nn.Sequential):
+    """A Sequential whose forward is not that of a Sequential."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def skip():
+    return Skip(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+
+
+def tied():
+    inner = nn.Linear(3, 3)
+    return nn.Sequential(inner, nn.Tanh(), inner).double()
+
+
+def frozen():
+    model = toy_mlp()
+    next(model.parameters()).requires_grad_(False)
+    return model
+
+
+def hooked():
+    model = toy_mlp()
+    model[-1].register_forward_hook(lambda module, inputs, output: 2 * output)
+    return model
+
+
+@pytest.mark.parametrize("model", [skip, tied, frozen, hooked])
+def test_models_that_only_look_like_perceptrons_train_as_they_do_alone(model):
+    shared = {"steps": 12, "batch_size": 16}
+    cube = sweep(model, TOY, lr=[0.1, 0.5], seed=[0, 1], **shared)
+    assert_equals_single_runs(cube, model, TOY, 1e-10, **shared)
+
+
+def test_frozen_and_shared_weights_and_hooks_are_refused_by_name():
+    for model, why in ((frozen, "frozen"), (hooked, "hooks"), (tied, "share weights")):
+        with pytest.raises(ValueError, match=why):
+            sweep(model, TOY, engine="batched", lr=[0.1, 0.5], steps=2, batch_size=8)
+
+
+def test_a_diverged_run_keeps_its_rates_in_double_precision():
+    shared = {"steps": 40, "batch_size": 16}
+    cube = sweep(toy_mlp, TOY, lr=[0.1, 1e300], **shared)
+    assert cube.diverged_at[1] > 0
+    assert_equals_single_runs(cube, toy_mlp, TOY, 1e-10, **shared)
+
+
+def test_a_full_batch_of_one_row_keeps_its_targets():
+    one = Data("one", TOY.x_train[:1], TOY.y_train[:1], TOY.x_val, TOY.y_val)
+    shared = {"steps": 6, "batch_size": None}
+    cube = sweep(toy_mlp, one, engine="batched", lr=[0.1, 0.5], **shared)
+    assert_equals_single_runs(cube, toy_mlp, one, 1e-10, **shared)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "nesterov"), [("sgd", False), ("sgd", True), ("rmsprop", False)]
+)
+def test_a_momentum_that_touches_zero_rests_like_that_of_torch(optimizer, nesterov):
+    wave = Triangular(1.0, 0.01, 5, momentum_range=(0.0, 0.9))
+    shared = {"schedule": wave, "optimizer": optimizer, "nesterov": nesterov}
+    shared |= {"steps": 30, "batch_size": 16, "momentum": 0.9}
+    cube = sweep(toy_mlp, TOY, engine="batched", lr=[0.01, 0.03], **shared)
+    assert_equals_single_runs(cube, toy_mlp, TOY, 1e-10, **shared)
+
+
+def test_adagrad_has_no_momentum_to_plan():
+    shared = {"schedule": OneCycle(0.1, 9), "steps": 9, "batch_size": 16}
+    with pytest.warns(UserWarning, match="Adagrad has none"):
+        cube = sweep(toy_mlp, TOY, optimizer="adagrad", lr=[1, 2], **shared)
+    assert not cube.finished.any()
+
+
+def test_outputs_that_are_no_numbers_count_as_those_of_torch():
+    shared = {"steps": 3, "batch_size": 16, "eval_every": 1}
+    model = partial(toy_mlp, torch.float32, activation="relu")
+    cube = sweep(model, TOY, engine="batched", lr=[0.1, 1e38], **shared)
+    for lr, accuracy in zip(cube.lr.values, cube.val_accuracy.values, strict=True):
+        alone = fit(seeded(model, 0), TOY, lr=lr, **shared)
+        np.testing.assert_array_equal(accuracy, alone.val_accuracy)
+
+
+def test_gradients_too_large_to_square_leave_an_unclipped_run_alone():
+    far = Data("far", 1e19 * TOY.x_train, TOY.y_train, TOY.x_val, TOY.y_val)
+    shared = {"steps": 3, "batch_size": 16, "lr": 0.0}
+    model = partial(linear, 3, 3)
+    cube = sweep(model, far, engine="batched", clip=[None, 1.0], **shared)
+    assert cube.diverged_at[0] == -1
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_squares_that_overflow_stop_a_run_and_do_not_poison_it(optimizer):
+    far = Data("far", 1e20 * TOY.x_train, TOY.y_train, TOY.x_val, TOY.y_val)
+    shared = {"steps": 9, "batch_size": 16, "optimizer": optimizer}
+    model = partial(linear, 3, 3, zero=True)
+    cube = sweep(model, far, engine="batched", lr=[1e-30, 1e-28], **shared)
+    alone = [fit(seeded(model, 0), far, lr=lr, **shared) for lr in cube.lr.values]
+    assert cube.diverged_at.values.tolist() == [-1, -1]
+    np.testing.assert_allclose(cube.loss, [run.loss for run in alone], rtol=1e-5)
+
+
+def test_targets_of_another_shape_are_broadcast_as_torch_does():
+    wide = partial(linear, 1, 3)
+    shared = {"steps": 5, "batch_size": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        cube = sweep(wide, line(), lr=[1e-3, 2e-3], **shared)
+        alone = fit(seeded(wide, 0), line(), lr=1e-3, **shared)
+    np.testing.assert_allclose(cube.loss[0], alone.loss, rtol=1e-5)
+
+
+def test_a_factory_must_build_a_new_model():
+    model = mlp((3, 3))
+    with pytest.raises(ValueError, match="must build a new model at every call"):
+        sweep(lambda: model, TOY, lr=[0.1, 0.2], steps=2, batch_size=8)
+
+
+def test_many_evaluation_blocks_are_one_evaluation():
+    shared = {"steps": 5, "batch_size": 16}
+    cube = sweep(mlp, DIGITS, engine="batched", lr=[0.01, 0.1], **shared)
+    assert len(DIGITS.x_train) > 2 * batched.EVAL_ROWS
+    for lr, run in zip(cube.lr.values, cube.train_loss, strict=True):
+        alone = fit(seeded(mlp, 0), DIGITS, lr=lr, **shared)
+        np.testing.assert_allclose(run, alone.train_loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ACTIVATIONS)

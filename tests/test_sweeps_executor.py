@@ -18,6 +18,7 @@ from lrcourse.cubes import load, save
 from lrcourse.data import split
 from lrcourse.executors import WorkerDied, completed
 from lrcourse.models import mlp
+from lrcourse.schedules import Constant
 from lrcourse.sweeps import sweep, sweep_function
 
 RNG = np.random.default_rng(0)
@@ -305,3 +306,77 @@ def test_a_resumed_function_is_known_by_its_name_not_its_address(tmp_path):
     path = tmp_path / "a.nc"
     sweep_function(partial(made(0.0)), executor="serial", resume=path, x=[1.0])
     assert sweep_function(partial(made(5.0)), executor="serial", resume=path, x=[1.0]).y[0] == 1
+
+
+def test_a_resumed_grid_loses_no_runs_and_mixes_none(tmp_path):
+    call = partial(sweep, data=TOY, steps=3, batch_size=8, resume=tmp_path / "a.nc")
+    call(tiny, lr=[0.1, 0.2])
+    with pytest.raises(ValueError, match=r"has runs at lr 0.1, which this grid lacks"):
+        call(tiny, lr=[0.2, 0.3])
+    assert load(tmp_path / "a.nc").lr.values.tolist() == [0.1, 0.2]
+    call = partial(sweep, data=TOY, steps=3, batch_size=8, resume=tmp_path / "b.nc")
+    call({"net": tiny}, lr=0.1)
+    with pytest.raises(ValueError, match="model net is another experiment"):
+        call({"net": partial(mlp, (3, 9, 3))}, lr=0.1)
+
+
+def test_schedules_under_one_label_are_told_apart(tmp_path):
+    call = partial(sweep, tiny, TOY, steps=3, batch_size=8, resume=tmp_path / "a.nc")
+    call(schedule={"plan": Constant(0.1)})
+    with pytest.raises(ValueError, match="schedule plan is another experiment"):
+        call(schedule={"plan": Constant(0.9)})
+
+
+def test_whole_numbers_make_room_for_fractions():
+    cube = sweep_function(lambda run: {"y": run["x"]}, x=[1, 2.5], executor="serial")
+    assert cube.y.values.tolist() == [1.0, 2.5]
+
+
+def test_a_run_is_put_whole_or_not_at_all():
+    def uneven(run):
+        return {"a": 5.0, "b": np.ones(run["n"])}
+
+    with pytest.warns(UserWarning, match="b must have one shape"):
+        cube = sweep_function(uneven, n=[1, 2], executor="serial")
+    assert cube.a.values[0] == 5.0
+    assert np.isnan(cube.a.values[1])
+    with pytest.warns(UserWarning, match="all runs must return the same names, were a, b, then a"):
+        sweep_function(
+            lambda run: {"a": 1.0} | ({} if run["n"] else {"b": 1.0}), n=[0, 1], executor="serial"
+        )
+
+
+def test_a_file_that_cannot_be_written_costs_no_runs(tmp_path):
+    (tmp_path / "folder").write_text("a file stands where the folder should be")
+    with pytest.warns(UserWarning, match="the cube could not be saved"):
+        cube = sweep(
+            tiny, TOY, lr=[0.1], steps=3, batch_size=8, resume=tmp_path / "folder" / "a.nc"
+        )
+    assert cube.finished.all()
+
+
+def leave(run):
+    sys.exit(3)
+
+
+@pytest.mark.parametrize("executor", ["serial", 1])
+def test_a_run_that_leaves_the_interpreter_is_a_failed_run(executor):
+    (outcome,) = completed(leave, [0], executor)
+    assert outcome[0] == 0
+    assert isinstance(outcome[1], SystemExit)
+
+
+def late_death(x):
+    if x == 1:
+        time.sleep(0.3)
+        os._exit(1)
+    return x
+
+
+def test_a_worker_that_dies_while_nobody_looks_loses_only_its_run():
+    got = {}
+    for i, outcome in completed(late_death, list(range(5)), 2):
+        got[i] = outcome
+        time.sleep(1.0)
+    assert isinstance(got.pop(1), WorkerDied)
+    assert got == {0: 0, 2: 2, 3: 3, 4: 4}
