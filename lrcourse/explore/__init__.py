@@ -137,7 +137,9 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         said = "; ".join(filter(None, dict.fromkeys(clauses)))
         text = ": ".join(filter(None, [where, said]))
         lost = spec["diverged"] and divergence(self.cube.rows(spec["diverged"], at, None)[:, 0])
-        return " ".join(filter(None, [f"{text[:1].upper()}{text[1:]}.", lost, spec["held"]]))
+        if text[:1].isascii():  # ε is a symbol: its capital would be another one
+            text = text[:1].upper() + text[1:]
+        return " ".join(filter(None, [f"{text}.", lost, spec["held"]]))
 
     def still(self) -> bytes:
         """A PNG picture of the present state, in the house style."""

@@ -122,7 +122,7 @@ export function trace(xs, ys, X, Y) {
 
 // ---------------------------------------------------------------- words
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const capital = (text) => text.replace(/^[a-z]/, (letter) => letter.toUpperCase()); // not ε, a symbol
 
 /** "learning rate 0.1, momentum 0.9" for the given dimensions. */
 export function naming(dims, sel, names) {
