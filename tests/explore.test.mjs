@@ -66,6 +66,7 @@ test("ticks are round, inside and about as many as asked for", () => {
   assert.deepEqual(lrx.ticks(-1, 1, 4), [-1, -0.5, 0, 0.5, 1]);
   assert.deepEqual(lrx.ticks(0.1, 0.3, 2), [0.1, 0.2, 0.3]);
   assert.deepEqual(lrx.ticks(5, 5, 3), [5]);
+  assert.deepEqual(lrx.ticks(0.6, 1.4, 3.7), [0.6, 0.8, 1, 1.2, 1.4]);
   for (const n of [1, 3, 8]) assert.ok(lrx.ticks(0, 7.3, n).length <= 2 * n + 2);
 });
 

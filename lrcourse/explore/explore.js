@@ -63,7 +63,7 @@ export function scale([a, b], [from, to], log = false) {
   return map;
 }
 
-/** About n round numbers from lo to hi: multiples of 1, 2 or 5. */
+/** About n round numbers from lo to hi, at least three: multiples of 1, 2 or 5. */
 export function ticks(lo, hi, n = 5) {
   const raw = (hi - lo) / Math.max(1, n);
   if (!(raw > 0)) return [lo];
@@ -71,7 +71,7 @@ export function ticks(lo, hi, n = 5) {
   const stride = power * [1, 2, 5, 10].find((m) => m * power >= raw * 0.999);
   const out = [];
   for (let k = Math.ceil(lo / stride - 1e-9); k <= hi / stride + 1e-9; k++) out.push(Number((k * stride).toPrecision(12)));
-  return out;
+  return out.length < 3 && n < 20 ? ticks(lo, hi, 2 * n) : out;
 }
 
 /** Powers of ten from lo to hi, every k-th if there are many, with 2s and 5s if there are few. */
