@@ -256,7 +256,8 @@ def _mean_loss(stack: Stack, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             index = ys.expand(stack.runs, 1, -1)
             loss -= torch.log_softmax(z, 1).gather(1, index).sum((1, 2))
             # z.argmax(1) == ys, the first of equals, in passes that the processor vectorises.
-            if (nan := z.isnan()).any():  # torch's argmax takes the first NaN
+            if loss.isnan().any():  # torch's argmax takes the first NaN
+                nan = z.isnan()
                 z = torch.where(nan.any(1, keepdim=True), nan.to(z), z)
             rank = torch.arange(z.shape[1], 0, -1, dtype=z.dtype, device=z.device)
             best = (z == z.amax(1, keepdim=True)).mul(rank[:, None]).amax(1)
