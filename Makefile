@@ -25,18 +25,18 @@ test: $(VENV)/.test book  ## lint, types, scripts, every notebook, unit tests, t
 	ruff check .
 	ruff format --check .
 	mypy
-	node --test tests/*.test.mjs
+	node --test tests/*/*.test.mjs
 	pytest --nbval-lax --quiet book/*.ipynb
 	pytest --doctest-modules lrcourse tests
 
 bench: $(VENV)/.test book  ## side-by-side measurements, printed as ratios
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-experiments: $(VENV)/.book  ## record again every cube under book/data that is missing or unfinished
-	@for script in experiments/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+experiments: $(VENV)/.book  ## record again every cube under lrcourse/recorded that is missing or unfinished
+	@for name in adaptive adaptive_decay convergence schedules; do echo "== $$name"; $(BIN)/python -m experiments.$$name || exit 1; done
 
 notebooks: $(VENV)/.test  ## run the notebooks and write back their checked outputs and stills
-	@$(BIN)/python -m tests.refresh
+	@$(BIN)/python -m tools.refresh
 
 clean:  ## remove what was built (the environment and the assets stay; rm -r .venv node_modules removes them)
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

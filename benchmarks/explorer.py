@@ -16,7 +16,7 @@ import numpy as np
 from ipywidgets.embed import dependency_state
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "explore"))
 
 from explorer_cubes import regression  # noqa: E402
 from static_page import write_page  # noqa: E402

@@ -20,10 +20,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lrcourse.data import digits, mnist, split
+from lrcourse.engine.stacks import products
 from lrcourse.models import cnn, mlp
-from lrcourse.stacks import products
+from lrcourse.randomness import batches, seeded
+from lrcourse.settings import Settings
 from lrcourse.sweeps import sweep
-from lrcourse.training import Settings, batches, evaluate, seeded
+from lrcourse.training import evaluate
 
 THREADS = torch.get_num_threads()
 

@@ -2,7 +2,7 @@
 
 The tasks differ in what a rate has to cope with: depth, the units of the inputs, features of
 unequal frequency.  Every method gets the same rates, from 1e-5 to 100, the same starts and the same
-batches.  It takes about ten minutes on two cores and writes book/data/adaptive.nc, 1.3 MB.
+batches.  It takes about ten minutes on two cores and writes lrcourse/recorded/adaptive.nc, 1.3 MB.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from _common import main
 from sklearn.datasets import load_breast_cancer, load_digits
 
+from experiments.recording import main
 from lrcourse.data import Data, digits, split, words
 from lrcourse.models import mlp
 from lrcourse.sweeps import Factory, sweep, sweep_function

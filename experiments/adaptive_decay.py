@@ -4,7 +4,7 @@ A network of 4,810 weights, 64-64-10 with ReLU, sees 200 digits, of which a fift
 label: without decay it learns those labels too.  The kinds are an L2 term in the gradient of Adam,
 AdamW as torch has it, which shrinks weights by ``lr * decay``, and AdamW as published, which
 shrinks them by ``decay`` alone.  It takes about five minutes on two cores and writes
-book/data/adaptive_decay.nc, 0.3 MB.
+lrcourse/recorded/adaptive_decay.nc, 0.3 MB.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from _common import main
-from adaptive import four_digits
 
+from experiments.adaptive import four_digits
+from experiments.recording import main
 from lrcourse.data import Data, digits
 from lrcourse.models import mlp
 from lrcourse.sweeps import sweep, sweep_function

@@ -3,7 +3,8 @@
 A network of 4,618 weights, 64-32-32-32-10 with tanh, fits 500 digits by squared error.  Every run
 makes 2,400 updates with all 500 images, in double precision.  Every 25 updates it is asked for the
 largest eigenvalue of the Hessian of that loss.  (The setting is that of Cohen et al., 2021, made
-small.)  It takes about six minutes on one free core and writes book/data/convergence.nc, 0.4 MB.
+small.)  It takes about six minutes on one free core and writes
+lrcourse/recorded/convergence.nc, 0.4 MB.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from _common import main
 
+from experiments.recording import main
 from lrcourse.curvature import sharpness
 from lrcourse.data import digits, one_hot
 from lrcourse.models import mlp
+from lrcourse.randomness import seeded
 from lrcourse.sweeps import sweep_function
-from lrcourse.training import fit, seeded
+from lrcourse.training import fit
 
 GRID: dict[str, Any] = {
     "lr": [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0],

@@ -2,7 +2,7 @@
 
 A network of 2,410 weights, 64-32-10 with tanh, makes 1,400 updates of plain SGD, at 11 rates and
 with 8 seeds: 3,872 runs.  It takes about three minutes on two cores and writes
-book/data/schedules.nc, 0.7 MB.
+lrcourse/recorded/schedules.nc, 0.7 MB.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from _common import main
 
+from experiments.recording import main
 from lrcourse.data import Data, digits
 from lrcourse.models import mlp
 from lrcourse.schedules import (

@@ -27,6 +27,7 @@ import lrcourse
 
 VERSION = 1
 SAVE_SECONDS = 30
+RECORDED = Path(__file__).with_name("recorded")
 
 Index = tuple[int, ...]
 Record = dict[str, Any]
@@ -275,7 +276,10 @@ def save(cube: xr.Dataset, path: str | Path) -> Path:
 
 
 def load(path: str | Path) -> xr.Dataset:
-    """Read a data set that `save` wrote.
+    """Read a data set that `save` wrote, or by its name one that was recorded for the book.
+
+    >>> load("convergence").lr.size
+    15
 
     Raises
     ------
@@ -283,6 +287,8 @@ def load(path: str | Path) -> xr.Dataset:
     ValueError : the file is truncated, no NetCDF, not from `save`, or of a later version
     """
     path = Path(path)
+    if path.suffix == "" and not path.exists():
+        path = RECORDED / f"{path}.nc"
     if not path.exists():
         raise FileNotFoundError(f"path must be a file, was {str(path)!r}")
     try:

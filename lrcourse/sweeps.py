@@ -1,9 +1,9 @@
 """Every experiment a labelled cube: one call trains a grid of runs.
 
 A hyperparameter given as a sequence becomes a dimension of the returned ``xarray.Dataset``.  Small
-models train together as one computation (``lrcourse.batched``); others, and any function of your
-own, run through an executor (``lrcourse.executors``).  Either way a run of the cube is the run that
-``training.fit`` makes alone, up to float rounding.
+models train together as one computation; others, and any function of your own, run through an
+executor.  Either way a run of the cube is the run that ``training.fit`` makes alone, up to float
+rounding.
 """
 
 from __future__ import annotations
@@ -26,15 +26,17 @@ import torch
 import xarray as xr
 from torch import nn
 
-from lrcourse import batched, stacks
 from lrcourse._checks import choice
-from lrcourse._memory import keep_memory
 from lrcourse.cubes import Axis, Cube, Index, Record, axes_of, load, save, specs_of
 from lrcourse.data import Data
-from lrcourse.executors import completed
+from lrcourse.engine import batched, stacks
+from lrcourse.engine.executors import completed
+from lrcourse.engine.memory import keep_memory
+from lrcourse.engine.stacks import Stack, Unbatchable
 from lrcourse.plateau import ReduceOnPlateau
-from lrcourse.stacks import Stack, Unbatchable
-from lrcourse.training import Settings, batches, fit, known, progress_bar, seeded
+from lrcourse.randomness import batches, seeded
+from lrcourse.settings import Settings, known
+from lrcourse.training import fit, progress_bar
 
 __all__ = ["load", "save", "sweep", "sweep_function"]
 

@@ -10,8 +10,9 @@ from torch import nn
 from lrcourse.curvature import eigenvalues, hessian_product, lanczos, sharpness
 from lrcourse.data import Data, digits, line
 from lrcourse.models import linear, mlp
+from lrcourse.randomness import seeded
 from lrcourse.surfaces import Quadratic, least_squares
-from lrcourse.training import fit, seeded
+from lrcourse.training import fit
 
 
 def exact_hessian(model, data):

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lrcourse import batched, stacks, sweeps
+from lrcourse import sweeps
 from lrcourse.data import Data, digits, line, split
+from lrcourse.engine import batched, stacks
+from lrcourse.engine.stacks import ACTIVATIONS, Mapped, Perceptrons, products, stack_for
 from lrcourse.models import linear, mlp
 from lrcourse.plateau import ReduceOnPlateau
+from lrcourse.randomness import seeded
 from lrcourse.schedules import Constant, Cosine, OneCycle, Step, Triangular
-from lrcourse.stacks import ACTIVATIONS, Mapped, Perceptrons, products, stack_for
 from lrcourse.sweeps import sweep
-from lrcourse.training import fit, seeded
+from lrcourse.training import fit
 
 DIGITS = digits()
 RNG = np.random.default_rng(0)

@@ -12,8 +12,10 @@ from torch import nn
 from lrcourse.data import digits, line
 from lrcourse.models import linear, mlp
 from lrcourse.plateau import ReduceOnPlateau
+from lrcourse.randomness import batches, seeded
 from lrcourse.schedules import Cosine, Exponential, OneCycle, Step, Triangular
-from lrcourse.training import Settings, batches, evaluate, fit, progress_bar, seeded
+from lrcourse.settings import Settings
+from lrcourse.training import evaluate, fit, progress_bar
 
 DIGITS = digits()
 tiny = partial(mlp, (64, 6, 10))
@@ -255,7 +257,7 @@ def test_no_warnings_in_an_ordinary_run():
 def test_memory_that_tensors_give_back_is_not_faulted_in_again():
     code = """
 import resource, torch
-from lrcourse._memory import keep_memory
+from lrcourse.engine.memory import keep_memory
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def churn():
     before = faults()

@@ -79,7 +79,7 @@ def check_assets(app: Sphinx) -> None:
 def ingredients() -> str:
     """A digest of everything besides its own cells that a notebook's outputs depend on."""
     digest = hashlib.sha256()
-    paths = [*ROOT.glob("lrcourse/**/*"), *ROOT.glob("book/data/*"), ROOT / "requirements.txt"]
+    paths = [*ROOT.glob("lrcourse/**/*"), ROOT / "requirements.txt"]
     for path in sorted(p for p in paths if p.is_file() and p.suffix != ".pyc"):
         digest.update(path.relative_to(ROOT).as_posix().encode())
         digest.update(path.read_bytes())

@@ -111,8 +111,8 @@ def check(name: str, attempt: Callable[..., Any]) -> Result:
         When there is no chapter or no exercise of that name.
     """
     chapter, _, exercise = name.partition(".")
-    known = chapter.isidentifier() and find_spec(f"lrcourse.exercises.{chapter}") is not None
-    module = import_module(f"lrcourse.exercises.{chapter}") if known else None
+    known = chapter.isidentifier() and find_spec(f"lrcourse.chapters.{chapter}") is not None
+    module = import_module(f"lrcourse.chapters.{chapter}") if known else None
     exercises: dict[str, Exercise] = getattr(module, "EXERCISES", {})
     if not exercises:
         raise ValueError(f"name must be 'chapter.exercise' of this course, was {name!r}")

@@ -16,7 +16,7 @@ from torch import nn
 from lrcourse import cubes
 from lrcourse.cubes import load, save
 from lrcourse.data import split
-from lrcourse.executors import WorkerDied, completed
+from lrcourse.engine.executors import WorkerDied, completed
 from lrcourse.models import mlp
 from lrcourse.schedules import Constant
 from lrcourse.sweeps import sweep, sweep_function

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from lrcourse.cubes import load
 from lrcourse.models import mlp
 from lrcourse.sweeps import sweep
 
-CUBE = ROOT / "book" / "data" / "schedules.nc"
+CUBE = "schedules"
 
 
 @pytest.fixture(scope="module")
-def script(monkeypatch_module):
-    monkeypatch_module.syspath_prepend(str(ROOT / "experiments"))
-    path = ROOT / "experiments" / "schedules.py"
-    spec = importlib.util.spec_from_file_location("schedules_experiment", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module():
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
+def script():
+    return importlib.import_module("experiments.schedules")
 
 
 def test_the_cube_is_the_grid_of_the_script_and_complete(script):

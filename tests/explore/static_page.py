@@ -10,7 +10,7 @@ from pathlib import Path
 import anywidget
 from ipywidgets.embed import dependency_state, embed_data, escape_script
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NPM = ROOT / "node_modules"
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"

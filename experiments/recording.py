@@ -1,7 +1,7 @@
 """The command line that all experiments share, and what it writes.
 
 A script describes its grid in a function and hands it to ``main``.  Finished runs are kept in
-``experiments/unfinished``; when all are there, the cube goes to ``book/data``.
+``experiments/unfinished``; when all are there, the cube goes to ``lrcourse/recorded``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import xarray as xr
 from lrcourse.cubes import load, save
 
 HERE = Path(__file__).resolve().parent
-DATA = HERE.parent / "book" / "data"
+DATA = HERE.parent / "lrcourse" / "recorded"
 DATED = ("created", "failed")
 
 
@@ -40,7 +40,7 @@ def main(
     """
     name = Path(script).stem
     first = (sys.modules[make.__module__].__doc__ or name).strip().splitlines()[0]
-    parser = argparse.ArgumentParser(prog=f"experiments/{name}.py", description=first)
+    parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=first)
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=int, metavar="N", help="processes here; one a core if not given"
@@ -77,7 +77,7 @@ def main(
               "the same command makes them")  # fmt: skip
         return None
     cube.attrs = {k: v for k, v in cube.attrs.items() if k not in DATED}  # equal runs, equal files
-    cube.attrs["command"] = f"python experiments/{name}.py{' --quick' * given.quick}"
+    cube.attrs["command"] = f"python -m experiments.{name}{' --quick' * given.quick}"
     save(cube, target)
     if not given.quick:
         kept.unlink()

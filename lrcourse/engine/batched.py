@@ -1,6 +1,6 @@
 """Many small models trained as one computation, with an optimizer that knows every run.
 
-``train`` runs a stack (see ``lrcourse.stacks``) through its updates.  ``Rule`` makes the updates of
+``train`` runs a stack (see ``stacks``) through its updates.  ``Rule`` makes the updates of
 torch.optim on it, while every run keeps its own rate, momentum, decay and clipping.  Whoever wants
 one labelled result for a whole grid uses ``lrcourse.sweeps``.
 """
@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lrcourse.engine.stacks import Stack
+from lrcourse.randomness import batches
 from lrcourse.schedules import Schedule
-from lrcourse.stacks import Stack
-from lrcourse.training import DIVERGED, Settings, batches
+from lrcourse.settings import DIVERGED, Settings
 
 CHECK_EVERY = 16
 EVAL_ROWS = 256

@@ -1,6 +1,6 @@
 """Run notebooks and write back what a reader of the sources sees: checked outputs and stills.
 
-``python -m tests.refresh [book/basics.ipynb ...]`` executes each notebook in a fresh kernel, keeps
+``python -m tools.refresh [book/basics.ipynb ...]`` executes each notebook in a fresh kernel, keeps
 the outputs of cells tagged ``nbval-check-output`` and strips all others.  It saves the picture of
 every explorer under ``book/stills``, and a cell that the built book leaves out shows it to readers
 on GitHub and wherever else widgets do not run.

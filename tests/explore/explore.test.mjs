@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
-const source = await readFile(new URL("../lrcourse/explore/explore.js", import.meta.url));
+const source = await readFile(new URL("../../lrcourse/explore/explore.js", import.meta.url));
 const lrx = await import(`data:text/javascript;base64,${source.toString("base64")}`);
 
 const near = (a, b, tolerance = 1e-12) => assert.ok(Math.abs(a - b) <= tolerance * Math.max(1, Math.abs(b)), `${a} is not ${b}`);

@@ -1,0 +1,1 @@
+"""Experiments that record the cubes of the book: ``python -m experiments.NAME``."""

@@ -1,0 +1,1 @@
+"""What one chapter of the book needs and no other: a module for each chapter."""

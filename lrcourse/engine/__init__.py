@@ -1,0 +1,1 @@
+"""The machinery behind sweeps: stacks, executors, memory.  No learner needs to open it."""
