@@ -16,8 +16,10 @@ import numpy as np
 
 T = TypeVar("T")
 
+LARGEST = 2**63 - 1
 
-def _plain(value: Any) -> Any:
+
+def plain(value: Any) -> Any:
     """Unwrap arrays and tensors that hold one value: ``np.array(3)`` and ``torch.tensor(3)`` are 3.
 
     Bools keep their type: True is not the number 1 here.
@@ -55,17 +57,17 @@ def number(
     if high is not None:
         limits.append(f"{'<' if open_high else '<='} {high:g}")
     must = " ".join(["a finite number", " and ".join(limits)]).rstrip()
-    plain = _plain(value)
-    if isinstance(plain, bool) or not isinstance(plain, Real):
+    one = plain(value)
+    if isinstance(one, bool) or not isinstance(one, Real):
         raise TypeError(f"{name} must be {must}, was {value!r}")
     try:
-        result = float(plain)
+        result = float(one)
     except OverflowError:
         result = math.inf
     too_low = low is not None and (result <= low if open_low else result < low)
     too_high = high is not None and (result >= high if open_high else result > high)
     if not math.isfinite(result) or too_low or too_high:
-        raise ValueError(f"{name} must be {must}, was {plain!r}")
+        raise ValueError(f"{name} must be {must}, was {one!r}")
     return result
 
 
@@ -79,12 +81,14 @@ def count(name: str, value: Any, *, low: int = 0) -> int:
         ...
     TypeError: steps must be an integer >= 1, was 3.0
     """
-    plain = _plain(value)
-    if isinstance(plain, bool) or not isinstance(plain, Integral):
+    one = plain(value)
+    if isinstance(one, bool) or not isinstance(one, Integral):
         raise TypeError(f"{name} must be an integer >= {low}, was {value!r}")
-    if plain < low:
-        raise ValueError(f"{name} must be an integer >= {low}, was {plain}")
-    return int(plain)
+    if (whole := int(one)) < low:
+        raise ValueError(f"{name} must be an integer >= {low}, was {one}")
+    if whole > LARGEST:
+        raise ValueError(f"{name} must be an integer below 2**63, was {one}")
+    return whole
 
 
 def flag(name: str, value: Any) -> bool:
@@ -95,10 +99,10 @@ def flag(name: str, value: Any) -> bool:
         ...
     TypeError: nesterov must be True or False, was 1
     """
-    plain = _plain(value)
-    if not isinstance(plain, bool):
+    one = plain(value)
+    if not isinstance(one, bool):
         raise TypeError(f"{name} must be True or False, was {value!r}")
-    return plain
+    return one
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
