@@ -1,4 +1,9 @@
-"""Where the randomness of a run comes from: the seed of its start and the order of its batches."""
+"""Where the randomness of a run comes from: the seed of its start and the order of its batches.
+
+``fit(factory, data, seed=s)`` is the plain loop over ``seeded(factory, s)`` and the rows of
+``batches(..., seed=s)``; draws that the model makes while it trains, such as dropout, come from
+torch's generator, seeded with s just before the first evaluation.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,8 @@ from torch import nn
 
 from lrcourse._checks import count, instance
 
+__all__ = ["batches", "randomness", "seeded"]
+
 _GENERATOR = threading.RLock()
 
 
@@ -21,6 +28,18 @@ def randomness(seed: int) -> Iterator[None]:
     """Seed torch's generator for a block, and then give it back its state.
 
     All threads share that generator: the lock keeps one from seeding it while `seeded` draws.
+
+    Parameters
+    ----------
+    seed : int
+
+    Examples
+    --------
+    >>> with randomness(0):
+    ...     first = torch.rand(1)
+    >>> with randomness(0):
+    ...     bool(torch.rand(1) == first)
+    True
     """
     fork = torch.random.fork_rng()
     with _GENERATOR:
@@ -36,6 +55,18 @@ def randomness(seed: int) -> Iterator[None]:
 def seeded(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Return ``factory()`` made under a seed, and leave torch's generator as it was.
 
+    Parameters
+    ----------
+    factory : callable
+        A function without arguments that builds a model.
+    seed : int
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Examples
+    --------
     >>> from lrcourse.models import mlp
     >>> a, b = seeded(mlp, 0), seeded(mlp, 0)
     >>> bool((a[1].weight == b[1].weight).all())
@@ -46,11 +77,33 @@ def seeded(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def batches(n: int, batch_size: int | None, steps: int, seed: int) -> NDArray[np.int64]:
-    """Return the rows of every update, shape (steps, batch): a fresh shuffle each epoch.
+    """Return the rows of every update: a fresh shuffle each epoch.
 
-    Rows left over at the end of an epoch are dropped.  With batch_size None every update takes all
-    rows in order.
+    Epoch e is ``rng.permutation(n)``, the e-th draw of ``rng = numpy.random.default_rng(seed)``,
+    cut into batches in order; rows left over at its end are dropped.  With batch_size None every
+    update takes all rows in order, and nothing is drawn.
 
+    Parameters
+    ----------
+    n : int
+        Training rows.
+    batch_size : int, optional
+        Rows of a batch.
+    steps : int
+        Updates.
+    seed : int
+
+    Returns
+    -------
+    array of int64, shape (steps, batch_size)
+
+    Raises
+    ------
+    ValueError
+        A batch that is empty, or larger than the training set.
+
+    Examples
+    --------
     >>> batches(5, 2, steps=3, seed=0)
     array([[2, 4],
            [3, 0],
@@ -58,8 +111,9 @@ def batches(n: int, batch_size: int | None, steps: int, seed: int) -> NDArray[np
     """
     if batch_size is None:
         return np.broadcast_to(np.arange(n), (steps, n))
+    count("batch_size", batch_size, low=1)
     if batch_size > n:
         raise ValueError(f"batch_size must be at most the {n} training rows, was {batch_size}")
     rng, epoch = np.random.default_rng(seed), n // batch_size
     epochs = [rng.permutation(n)[: epoch * batch_size] for _ in range(-(-steps // epoch))]
-    return np.concatenate(epochs).reshape(-1, batch_size)[:steps]
+    return np.concatenate([np.empty(0, np.int64), *epochs]).reshape(-1, batch_size)[:steps]

@@ -6,11 +6,11 @@ One name means one thing here, in ``training.fit`` and in ``sweeps.sweep``, and 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,12 +18,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lrcourse._checks import choice, count, flag, instance, number
+from lrcourse._checks import choice, instance
+from lrcourse._limits import LIMITS, limited
 from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.schedules import Constant, Schedule, warmup
 
+__all__ = ["DIVERGED", "OPTIMIZERS", "Settings", "takes_settings"]
+
 DIVERGED = 1e4  # a loss so many times the first one ends a run
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
+OPTIONAL = ("lr", "batch_size", "eps", "clip", "eval_every")
+USED_BY = {
+    "momentum": ("sgd", "rmsprop"),
+    "nesterov": ("sgd",),
+    "betas": ("adam", "adamw"),
+    "alpha": ("rmsprop",),
+    "eps": ("adagrad", "rmsprop", "adam", "adamw"),
+}
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -35,26 +48,43 @@ class Settings:
 
     Parameters
     ----------
-    steps : number of updates
-    lr : peak or constant rate
-    schedule : a ``Schedule``; a function from the number of updates after warmup to one, such as
-        ``partial(Cosine, 1.0)``; or a ``ReduceOnPlateau``, told the loss of each evaluation
-    warmup_steps : updates of linear warmup put in front of the schedule
-    batch_size : rows of a batch, None for all rows at every update
-    optimizer : "sgd", "adagrad", "rmsprop", "adam", "adamw", or a function from parameters to a
-        torch optimizer
-    momentum, nesterov : of "sgd"; momentum also of "rmsprop"
-    betas : of "adam" and "adamw"
-    alpha : smoothing of "rmsprop"
-    eps : None for torch's own default, 1e-10 in "adagrad" and 1e-8 elsewhere
-    weight_decay : an L2 term in the gradient, in "adamw" decoupled from it
-    clip : largest norm of the whole gradient, None for no limit
-    seed : order of the batches and draws of the model, such as dropout
-    eval_every : updates between evaluations; always one before the first update and one at the end
+    steps : int
+        Number of updates.
+    lr : float, optional
+        Peak or constant rate.
+    schedule : Schedule, ReduceOnPlateau or callable, optional
+        A function of the number of updates after warmup to a schedule, such as
+        ``partial(Cosine, 1.0)``, may stand for one.  A plateau rule is told the validation loss of
+        each evaluation.
+    warmup_steps : int
+        Updates of linear warmup put in front of the schedule.
+    batch_size : int, optional
+        Rows of a batch; None for all rows at every update.
+    optimizer : str or callable
+        "sgd", "adagrad", "rmsprop", "adam", "adamw", or a function from parameters to a torch
+        optimizer.
+    momentum, nesterov : float, bool
+        Of "sgd"; momentum also of "rmsprop".
+    betas : tuple of two floats
+        Of "adam" and "adamw".
+    alpha : float
+        Smoothing of "rmsprop".
+    eps : float, optional
+        None for torch's own default, 1e-10 in "adagrad" and 1e-8 elsewhere.
+    weight_decay : float
+        An L2 term in the gradient, in "adamw" decoupled from it.
+    clip : float, optional
+        Largest norm of the whole gradient; None for no limit.
+    seed : int
+        Of the start, the order of the batches, and draws of the model such as dropout.
+    eval_every : int, optional
+        Updates between evaluations; there is always one before the first update and one at the end.
 
     Raises
     ------
-    ValueError, TypeError : a value out of its range, or one that the optimizer has no use for
+    ValueError, TypeError
+        A value out of its range, one that the optimizer has no use for, or two that contradict each
+        other, such as a momentum beside a schedule that plans it.
 
     Examples
     --------
@@ -81,40 +111,30 @@ class Settings:
     def __post_init__(self) -> None:
         if not callable(self.optimizer):
             choice("optimizer", self.optimizer, OPTIMIZERS)
-        checked: dict[str, Any] = {
-            "steps": count("steps", self.steps, low=1),
-            "lr": None if self.lr is None else number("lr", self.lr, low=0),
-            "warmup_steps": count("warmup_steps", self.warmup_steps),
-            "batch_size": None
-            if self.batch_size is None
-            else count("batch_size", self.batch_size, low=1),
-            "momentum": number("momentum", self.momentum, low=0, high=1, open_high=True),
-            "nesterov": flag("nesterov", self.nesterov),
-            "alpha": number("alpha", self.alpha, low=0, high=1, open_high=True),
-            "eps": None if self.eps is None else number("eps", self.eps, low=0),
-            "weight_decay": number("weight_decay", self.weight_decay, low=0),
-            "clip": None if self.clip is None else number("clip", self.clip, low=0, open_low=True),
-            "seed": count("seed", self.seed),
-            "eval_every": None
-            if self.eval_every is None
-            else count("eval_every", self.eval_every, low=1),
-        }
-        pair = tuple(self.betas)
-        if len(pair) != 2:
-            raise ValueError(f"betas must be two numbers, was {self.betas!r}")
-        checked["betas"] = tuple(number("betas", b, low=0, high=1, open_high=True) for b in pair)
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
-        for name, uses in _USED_BY.items():
-            given = getattr(self, name) != getattr(Settings, name)
-            if given and isinstance(self.optimizer, str) and self.optimizer not in uses:
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if name in LIMITS and not (value is None and name in OPTIONAL):
+                object.__setattr__(self, name, limited(name, value))
+        for name, uses in USED_BY.items():
+            if self._given(name) and isinstance(self.optimizer, str) and self.optimizer not in uses:
                 raise ValueError(
                     f"{name} is for {' and '.join(uses)}, optimizer was {self.optimizer!r}"
                 )
-        if self.nesterov and not self.momentum:
+        self._check_schedule()
+        if self.nesterov and not (self.momentum or self.plans_momentum):
             raise ValueError("nesterov must come with momentum > 0, was 0")
+
+    def _given(self, name: str) -> bool:
+        return bool(getattr(self, name) != getattr(Settings, name))
+
+    def _check_schedule(self) -> None:
         if self.schedule is None and self.lr is None:
             raise ValueError("lr must be given where there is no schedule, was None")
+        if isinstance(self.schedule, type):
+            raise TypeError(
+                f"schedule must be a Schedule such as Constant(0.1), was the class "
+                f"{self.schedule.__name__} itself: call it"
+            )
         if callable(self.schedule) and not isinstance(self.schedule, Schedule | ReduceOnPlateau):
             left = self.steps - self.warmup_steps
             object.__setattr__(self, "schedule", self.schedule(left))
@@ -124,6 +144,32 @@ class Settings:
             self.warmup_steps or self.lr is not None
         ):
             raise ValueError("schedule: a ReduceOnPlateau has its own lr and takes no warmup_steps")
+        if not self.plans_momentum:
+            return
+        for name, overridden in (
+            ("momentum", self._given("momentum")),
+            ("betas", self.betas[0] != Settings.betas[0]),
+        ):
+            if overridden:
+                raise ValueError(
+                    f"{name} must not be given where the schedule plans it, as {self.schedule!r} "
+                    f"does, was {getattr(self, name)!r}"
+                )
+        if self.warmup_steps:
+            raise ValueError(
+                "warmup_steps must be 0 beside a schedule that plans the momentum and has a rise "
+                f"of its own (momentum_range=None turns the plan off), was {self.warmup_steps}"
+            )
+        if self.optimizer == "adagrad":
+            raise ValueError(
+                "schedule plans the momentum, but 'adagrad' has none: make it with "
+                f"momentum_range=None, was {self.schedule!r}"
+            )
+
+    @property
+    def plans_momentum(self) -> bool:
+        """Whether the schedule plans the momentum, too."""
+        return isinstance(self.schedule, Schedule) and self.schedule.momentum(0) is not None
 
     @cached_property
     def rate(self) -> Schedule | ReduceOnPlateau:
@@ -142,39 +188,65 @@ class Settings:
         return np.append(np.arange(0, self.steps, every), self.steps)
 
     def make_optimizer(self, parameters: Iterable[Tensor]) -> Optimizer:
-        """Build the torch optimizer; its rate is set before every update."""
+        """Build the torch optimizer; its rate is set before every update.
+
+        Parameters
+        ----------
+        parameters : iterable of torch.Tensor
+            What it updates.
+
+        Returns
+        -------
+        torch.optim.Optimizer
+        """
         if callable(self.optimizer):
             return instance("optimizer", self.optimizer(parameters), Optimizer, "a torch Optimizer")
         options: dict[str, Any] = {"lr": 0.0, "weight_decay": self.weight_decay}
-        options |= {n: getattr(self, n) for n, uses in _USED_BY.items() if self.optimizer in uses}
+        options |= {n: getattr(self, n) for n, uses in USED_BY.items() if self.optimizer in uses}
         if options.get("eps", 0) is None:
             del options["eps"]
+        if options.get("nesterov") and not self.momentum:
+            options["momentum"] = 0.9  # torch asks for one; the schedule sets it at every update
         kinds = (torch.optim.SGD, torch.optim.Adagrad, torch.optim.RMSprop, torch.optim.Adam)
         kind = dict(zip(OPTIMIZERS, (*kinds, torch.optim.AdamW), strict=True))[self.optimizer]
         optimizer: Optimizer = kind(parameters, **options)
         return optimizer
 
 
-_USED_BY = {
-    "momentum": ("sgd", "rmsprop"),
-    "nesterov": ("sgd",),
-    "betas": ("adam", "adamw"),
-    "alpha": ("rmsprop",),
-    "eps": ("adagrad", "rmsprop", "adam", "adamw"),
-}
+def takes_settings(function: F) -> F:
+    """Show the fields of `Settings` in the signature of a function that takes them by name.
 
+    Help, completion and ``inspect.signature`` then name every hyperparameter.
 
-def known(names: Iterable[str], among: Iterable[str] = ()) -> None:
-    """Refuse names that are no settings, with a guess at what was meant.
+    Parameters
+    ----------
+    function : callable
+        It ends in ``**settings``.
 
-    >>> known(["learning_rat", "lr"], ["learning_rate"])
-    Traceback (most recent call last):
-        ...
-    TypeError: 'learning_rat' is no setting; did you mean 'learning_rate'?
+    Returns
+    -------
+    callable
+        The same function.
+
+    Examples
+    --------
+    >>> @takes_settings
+    ... def train(model, **settings): ...
+    >>> list(inspect.signature(train).parameters)[:4]
+    ['model', 'steps', 'lr', 'schedule']
     """
-    options = [f.name for f in fields(Settings)] + list(among)
-    for name in names:
-        if name not in options:
-            near = get_close_matches(name, options, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(options)}"
-            raise TypeError(f"{name!r} is no setting; {hint}")
+    own = inspect.signature(function)
+    given = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    first = [p for p in given if p.kind is not p.KEYWORD_ONLY]
+    named = [
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if f.default is MISSING else f.default,
+            annotation=f.type,
+        )
+        for f in fields(Settings)
+    ]
+    rest = [p for p in given if p.kind is p.KEYWORD_ONLY]
+    function.__signature__ = own.replace(parameters=[*first, *named, *rest])  # type: ignore[attr-defined]
+    return function

@@ -8,14 +8,12 @@ rounding.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import re
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -27,25 +25,35 @@ import xarray as xr
 from torch import nn
 
 from lrcourse._checks import choice
-from lrcourse.cubes import Axis, Cube, Index, Record, axes_of, load, save, specs_of
 from lrcourse.data import Data
-from lrcourse.engine import batched, stacks
-from lrcourse.engine.executors import completed
+from lrcourse.engine import batched
+from lrcourse.engine.assembly import Assembly
+from lrcourse.engine.executors import completed, dumps
+from lrcourse.engine.fingerprint import fingerprint
 from lrcourse.engine.memory import keep_memory
-from lrcourse.engine.stacks import Stack, Unbatchable
-from lrcourse.plateau import ReduceOnPlateau
+from lrcourse.engine.planning import PLAN_BYTES, Groups, Probe, chunks, sort_runs
+from lrcourse.engine.store import Store
+from lrcourse.grids import Axis, Index, axes_of, known, specs_of, words
 from lrcourse.randomness import batches, seeded
-from lrcourse.settings import Settings, known
-from lrcourse.training import fit, progress_bar
+from lrcourse.schedules import Schedule
+from lrcourse.settings import Settings, takes_settings
+from lrcourse.training import (
+    EVALUATED,
+    SETTINGS,
+    Measure,
+    check_model,
+    fit,
+    one_of_many,
+    placed,
+    progress_bar,
+)
 
-__all__ = ["load", "save", "sweep", "sweep_function"]
+__all__ = ["sweep", "sweep_function"]
 
-CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 2**28}
-PLAN_BYTES = 2**27
 POOL_SECONDS = 20.0
-MAPPED_WEIGHTS = 3000
-EVALUATED = ("train_loss", "val_loss", "val_accuracy")
+OPTIONAL = ("planned", "used_momentum")
 
+Record = dict[str, Any]
 Factory = Callable[[], nn.Module]
 Device = str | torch.device | None
 
@@ -74,10 +82,12 @@ class Run:
         return cls(factory, data, settings)
 
 
+@takes_settings
 def sweep(
     model: Factory | Mapping[str, Factory],
     data: Data | Mapping[str, Data],
     *,
+    measures: Mapping[str, Measure] | None = None,
     engine: str = "auto",
     executor: Any = None,
     device: Device = None,
@@ -87,42 +97,57 @@ def sweep(
 ) -> xr.Dataset:
     r"""Train every combination of the values given, and return one labelled cube.
 
-    Each run is ``fit(seeded(model, seed), data, ...)``: runs that share a seed share their start
-    and their batches.  The order of values is kept; a value that stands twice is refused.
+    Each run is ``fit(model, data, ...)``: runs that share a seed share their start and their
+    batches.  The order of values is kept; a value that stands twice is refused.
 
     Parameters
     ----------
-    model : a function that builds a model, or a dict from labels to such functions
-    data : a ``Data``, or a dict from labels to them
-    engine : "batched" trains small models as one computation, "executor" each run by itself,
-        "auto" chooses by the model and by the time that a run takes
-    executor : where single runs go, see ``executors.completed``; None for processes, one a core
-    device : where models train; None leaves them where `model` builds them
-    resume : a file that keeps finished runs; a later call makes only the missing ones, also those
-        of a grid with new values
-    progress : show a bar; None decides by where it runs
-    **settings : the fields of ``Settings``; a sequence, or a dict from labels to values, becomes a
-        dimension named like it
+    model : callable, or mapping of str to callable
+        A function that builds a model; several become a dimension.
+    data : Data, or mapping of str to Data
+    measures : mapping of str to callable, optional
+        Functions of the model and the data, recorded at each evaluation as in `fit`.
+    engine : {"auto", "batched", "executor"}
+        "batched" trains small models as one computation, "executor" each run by itself, "auto"
+        chooses by the model and by the time that a run takes.
+    executor : optional
+        Where single runs go: None for processes, one a core, where that pays; a number of
+        processes, "serial", a ``concurrent.futures.Executor``, or a Dask ``Client`` or address.
+    device : str or torch.device, optional
+        Where models train; None leaves them where `model` builds them.
+    resume : str or Path, optional
+        A store of finished runs, an SQLite file: runs that are in it are not made again, runs made
+        now are added.  A run is known by all that made it, code included, so grids may grow, shrink
+        and share a store.
+    progress : bool, optional
+        Show a bar; None decides by where it runs.
+    **settings
+        The fields of `Settings`.  A list, a tuple, a range, a one-dimensional array or column, or a
+        dict from labels to values becomes a dimension named like it.
 
     Returns
     -------
-    xr.Dataset
-        ``loss`` and ``rate`` (..., step), the rate being the one used; ``train_loss``,
-        ``val_loss`` and ``val_accuracy`` (..., eval_step); ``diverged_at``, -1 for never, and
-        ``finished`` (...).  Dimensions stand in the order given, seed last.  After divergence all
-        is NaN.  Runs that failed are NaN too, named in a warning and in ``attrs["failed"]``.
+    xarray.Dataset
+        ``loss`` and ``used``, the rate that the optimizer took, (..., step); ``train_loss``,
+        ``val_loss``, ``val_accuracy`` and the measures (..., eval_step); ``diverged_at``, -1 for
+        never, and ``finished`` (...).  ``planned`` is there where an optimizer took another rate
+        than was planned, ``used_momentum`` where a schedule plans it.  Dimensions stand in the
+        order given, seed last.  After divergence all is NaN.  Runs that are missing are NaN too,
+        named in a warning and in ``attrs["failed"]``.
 
     Raises
     ------
-    ValueError, TypeError : a bad value, an unknown name, a grid that cannot fit in memory, or a
-        model that engine="batched" cannot hold
+    ValueError, TypeError
+        A bad value, an unknown name, a model that cannot learn from the data, a grid that cannot
+        fit in memory, or a model that engine="batched" cannot hold.
 
     Notes
     -----
     The batched engine works on stacks of about 16 MB, 256 MB on a GPU, or one run, and on plans of
     their batches and rates of about 128 MB each, or one seed.  Besides it holds the cube: 16 bytes
     for each run and update, at most half of the memory.  It takes no ``ReduceOnPlateau`` and no
-    optimizer given as a function.
+    optimizer given as a function.  Ctrl-C returns what is finished; with `resume` a stack under way
+    goes on later from where it was half a minute before, or when Ctrl-C came.
 
     Examples
     --------
@@ -133,39 +158,38 @@ def sweep(
     {'lr': 3, 'seed': 2, 'step': 50}
     """
     choice("engine", engine, ("auto", "batched", "executor"))
-    known(settings)
+    known(list(settings), SETTINGS)
     if "steps" not in settings:
         raise TypeError("steps must be given: the number of updates of a run")
     grid = {"model": model, "data": data} | settings
     axes = axes_of(grid)
     _refuse_too_large(axes, settings["steps"])
     runs = {index: Run.of(spec) for index, spec in specs_of(grid, axes)}
+    starts = {(id(r.factory), id(r.data)): _start(r.factory, r.data, device) for r in runs.values()}
     plans = [run.settings for run in runs.values()]
     coords = {
         "step": np.arange(max(p.steps for p in plans)),
         "eval_step": np.unique(np.concatenate([p.eval_steps for p in plans])),
     }
-    cube = Cube(axes, coords, _attributes(runs, axes), resume)
-    todo = {index: run for index, run in runs.items() if not cube.finished[index]}
-    bar = progress_bar(sum(run.settings.steps for run in todo.values()), "sweep", progress)
-    with bar:
-        probes, groups, single = _sort(todo, engine, executor, device)
-        parts = {"batched": groups, "executor": single}
-        cube.attrs["engine"] = " and ".join(name for name, part in parts.items() if part)
-        try:
-            broken = _train_stacks(cube, todo, probes, groups, device, bar.update)
-            if engine == "auto" and broken:
-                single += broken
-                some = any(set(many) - set(broken) for g in groups.values() for many in g.values())
-                cube.attrs["engine"] = "batched and executor" if some else "executor"
-            _train_singly(cube, {i: todo[i] for i in single}, engine, executor, device, bar.update)
-        except KeyboardInterrupt:
-            warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
-    return cube.done()
+    attrs = _attributes(grid, axes, runs)
+    with _kept(resume) as store:
+        made_by = None if store is None else _made_by(runs, starts, measures)
+        cube = Assembly(axes, coords, attrs, made_by, store, OPTIONAL)
+        todo = {index: run for index, run in runs.items() if not cube.finished[index]}
+        work = _Work(cube, todo, measures, device, engine, executor)
+        with progress_bar(
+            sum(run.settings.steps for run in todo.values()), "sweep", progress
+        ) as bar:
+            try:
+                cube.attrs["engine"] = work.make(bar.update)
+            except KeyboardInterrupt:
+                warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
+        cube.warn_of_missing()
+    return _with_optional(cube, runs)
 
 
 def sweep_function(
-    train: Callable[[Record], Mapping[str, Any] | xr.Dataset],
+    train: Callable[..., Any],
     *,
     executor: Any = None,
     resume: str | Path | None = None,
@@ -176,40 +200,74 @@ def sweep_function(
 
     Parameters
     ----------
-    train : called with a dict of plain values, one for each name of the grid; returns a data set,
-        or a dict from names to numbers, arrays or (dims, array) pairs, of one shape in all runs.
-        It must be picklable and take its randomness from its seed alone
-    executor, resume, progress : as in `sweep`
-    **grid : sequences, which become dimensions, and values that all runs share
+    train : callable
+        Called with the plain values of a run by name, ``train(lr=0.1, seed=3)``.  It returns a
+        number, a `History`, a data set, or a dict from names to numbers, arrays or (dims, array)
+        pairs, of one shape and with the same coordinates in all runs.  It takes its randomness from
+        its seed alone.
+    executor : optional
+        As in `sweep`; None stays in this process as long as starting others costs more.
+    resume : str or Path, optional
+        A store of finished runs, as in `sweep`.
+    progress : bool, optional
+        Show a bar; None decides by where it runs.
+    **grid
+        Sequences, which become dimensions, and values that all runs share.
+
+    Returns
+    -------
+    xarray.Dataset
+        What `train` returned, over the grid; ``finished`` says which runs are there.  What is
+        missing is NaN, so whole numbers and bools become floats; a missing text is empty.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A grid that cannot be, or a store that cannot be written.
 
     Examples
     --------
-    >>> cube = sweep_function(lambda run: {"square": run["x"] ** 2}, x=[1, 2], executor="serial")
+    >>> cube = sweep_function(lambda x: {"square": x ** 2}, x=[1, 2])
     >>> cube.square.values
     array([1, 4])
     """
+    if not callable(train):
+        raise TypeError(f"train must be a function, was {train!r:.80}")
     axes = axes_of(grid)
     specs = dict(specs_of(grid, axes))
-    named = getattr(train, "__qualname__", _words(train))
-    fixed = {n: _words(v) for n, v in grid.items() if n not in {axis.name for axis in axes}}
-    attrs = {"function": named, "settings": fixed, "fingerprint": _digest(named, fixed)}
-    attrs["labels"] = _labels(axes)
-    cube = Cube(axes, {}, attrs, resume)
-    todo = {index: spec for index, spec in specs.items() if not cube.finished[index]}
-    with progress_bar(len(todo), named, progress) as bar:
-        try:
-            for index, record in _outcomes(cube, train, todo, executor):
-                if isinstance(record, xr.Dataset):
-                    cube.coords |= {str(n): c.values for n, c in record.coords.items() if c.ndim}
-                    record = {str(n): (v.dims, v.values) for n, v in record.data_vars.items()}
-                try:
-                    cube.put(index, dict(record))
-                except (TypeError, ValueError) as error:
-                    cube.failed[index] = _in_words(error)
-                bar.update()
-        except KeyboardInterrupt:
-            warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
-    return cube.done()
+    many, named = {axis.name for axis in axes}, getattr(train, "__qualname__", words(train))
+    fixed = {n: words(v) for n, v in grid.items() if n not in many}
+    with _kept(resume) as store:
+        made_by = None
+        if store is not None:
+            code = fingerprint("function", train)
+            made_by = {index: fingerprint(code, spec) for index, spec in specs.items()}
+        cube = Assembly(axes, {}, {"function": named, "settings": fixed}, made_by, store)
+        todo = {index: spec for index, spec in specs.items() if not cube.finished[index]}
+        with progress_bar(len(todo), named, progress) as bar:
+            try:
+                collect = partial(_collect, cube, partial(_by_name, train))
+                _by_time(collect, todo, executor, lambda index: bar.update())
+            except KeyboardInterrupt:
+                warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
+        cube.warn_of_missing()
+    return cube.dataset()
+
+
+def _by_name(train: Callable[..., Any], spec: Record) -> Any:
+    """Make one run of a function; a module-level function, so that any process can call it."""
+    with one_of_many():
+        return train(**spec)
+
+
+@contextmanager
+def _kept(resume: str | Path | None) -> Iterator[Store | None]:
+    store = None if resume is None else Store(resume)
+    try:
+        yield store
+    finally:
+        if store is not None:
+            store.close()
 
 
 def _refuse_too_large(axes: Sequence[Axis], steps: Any) -> None:
@@ -232,272 +290,262 @@ def _memory() -> int:
         return 8 * 2**30
 
 
-def _words(value: Any) -> str:
-    """Return the repr, without the addresses that differ from one session to the next."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(_words(parts).encode()).hexdigest()[:16]
-
-
-def _checksum(tensors: Any) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _meaning(name: str, value: Any) -> str:
-    """Return a digest of what a label stands for."""
-    if name == "model" and callable(value):
-        return _digest(_start(value))
-    if isinstance(value, Data):
-        return _checksum([value.x_train, value.y_train, value.x_val, value.y_val])
-    return _digest(value)
-
-
-def _labels(axes: Sequence[Axis]) -> Record:
-    """Return what the labels of the dimensions stand for that are not their own values."""
-    return {
-        axis.name: {
-            str(label): _meaning(axis.name, value)
-            for label, value in zip(axis.labels, axis.values, strict=True)
-        }
-        for axis in axes
-        if not all(isinstance(v, bool | int | float | str | None) for v in axis.values)
-    }
-
-
-def _attributes(runs: Mapping[Index, Run], axes: Sequence[Axis]) -> Record:
-    """Describe what all runs share; the fingerprint tells experiments apart, not their grids."""
-    first, many = next(iter(runs.values())), {axis.name for axis in axes}
-    fixed = {
-        f.name: _words(getattr(first.settings, f.name))
-        for f in fields(Settings)
-        if f.name not in many
-    }
-    attrs: Record = {"settings": fixed}
-    shared: list[Any] = [fixed]
-    if "model" not in many:
-        attrs["model"], start = _start(first.factory)
-        shared += [attrs["model"], start]
-    if "data" not in many:
-        d = first.data
-        attrs["data"] = repr(d)
-        shared += [_checksum([d.x_train, d.y_train, d.x_val, d.y_val])]
-    return attrs | {"fingerprint": _digest(*shared), "labels": _labels(axes)}
-
-
-def _start(factory: Factory) -> tuple[str, str]:
-    """Return a model's layers in words and the checksum of its start under one seed."""
+def _start(factory: Factory, data: Data, device: Device) -> Record:
+    """Check a model before any training; return its start under one seed."""
     model, twin = (seeded(factory, 0) for _ in range(2))
     if model is twin:
         raise ValueError("model must build a new model at every call, gave the same one twice")
-    start = _checksum(model.state_dict().values())
-    if start != _checksum(twin.state_dict().values()):
+    start, again = model.state_dict(), twin.state_dict()
+    if start.keys() != again.keys() or any(not torch.equal(start[k], again[k]) for k in start):
         raise ValueError("model must start the same under the same torch seed, was different twice")
-    return " ".join(_words(model).split()), start
+    kept = {name: value.clone() for name, value in start.items()}
+    model = placed(model, device)
+    check_model(model, data.to(next(model.parameters(), torch.zeros(1))))
+    return kept
 
 
-Groups = dict[tuple[Any, ...], dict[int, list[Index]]]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a model tells about itself: how it can be stacked, or why not, and its size."""
-
-    kind: type[Stack] | None
-    why: str
-    weights: int
-    per_row: int
-    bytes: int
-    place: str
-
-    @classmethod
-    def of(cls, run: Run, device: Device) -> Probe:
-        """Build the model once and look."""
-        model, seen = seeded(run.factory, 0).to(device), [0]
-        weights = list(model.parameters())
-        data = run.data.to(weights[0])
-        kind, why = None, ""
-        try:
-            kind = stacks.stack_for(model, data)
-            for part in (p for p in model.modules() if not list(p.children())):
-                part.register_forward_hook(
-                    lambda m, x, out: seen.append(out.numel() // 2 if torch.is_tensor(out) else 0)
-                )
-            model.eval()(data.x_train[:2])
-        except Unbatchable as reason:
-            why = str(reason)
-        numbers = sum(w.numel() for w in weights)
-        one = weights[0]
-        return cls(kind, why, numbers, sum(seen), one.element_size(), one.device.type)
-
-    def pays(self) -> bool:
-        """Say whether a stack is known to be faster than single runs."""
-        small = self.weights <= MAPPED_WEIGHTS or self.place != "cpu"
-        return self.kind is stacks.Perceptrons or (self.kind is not None and small)
-
-    def runs_at_once(self, settings: Settings, rows: int) -> int:
-        """Return how many runs fit in a chunk: weights, gradients, state and activations."""
-        batch = rows if settings.batch_size is None else settings.batch_size
-        assess = max(batch, batched.EVAL_ROWS)
-        numbers = 3 * self.weights + self.per_row * (2 * batch + assess)
-        room = CHUNK_BYTES.get(self.place, 2**28) // (self.bytes * numbers)
-        return max(1, min(room, PLAN_BYTES // (8 * self.bytes * settings.steps)))
-
-
-def _sort(
-    runs: Mapping[Index, Run], engine: str, executor: Any, device: Device
-) -> tuple[dict[Any, Probe], Groups, list[Index]]:
-    """Part the runs into groups that can be stacked, by seed, and those that go alone."""
-    probes: dict[Any, Probe] = {}
-    groups: Groups = defaultdict(lambda: defaultdict(list))
-    single = []
+def _made_by(
+    runs: Mapping[Index, Run], starts: Mapping[Any, Record], measures: Any
+) -> dict[Index, str]:
+    """Return the fingerprint of everything that makes each run."""
+    versions = torch.__version__, np.__version__
+    origins = {
+        origin: fingerprint("sweep", versions, measures or {}, start)
+        for origin, start in starts.items()
+    }
+    parts: dict[int, str] = {}
+    made = {}
     for index, run in runs.items():
-        p, origin = run.settings, (id(run.factory), id(run.data))
-        if engine == "executor" or (engine == "auto" and (executor is not None or len(runs) == 1)):
-            single.append(index)
+        for part in (run.factory, run.data):
+            if id(part) not in parts:
+                parts[id(part)] = fingerprint(part)
+        origin = id(run.factory), id(run.data)
+        plan = {f.name: getattr(run.settings, f.name) for f in fields(Settings)}
+        made[index] = fingerprint(origins[origin], parts[origin[0]], parts[origin[1]], plan)
+    return made
+
+
+def _attributes(grid: Record, axes: Sequence[Axis], runs: Mapping[Index, Run]) -> Record:
+    """Describe in words what all runs share."""
+    first, many = next(iter(runs.values())), {axis.name for axis in axes}
+    plan = {f.name: getattr(first.settings, f.name) for f in fields(Settings)}
+    attrs: Record = {"settings": {n: words(v) for n, v in plan.items() if n not in many}}
+    shared = {"model": grid["model"], "data": grid["data"]}
+    return attrs | {name: words(value) for name, value in shared.items() if name not in many}
+
+
+def _with_optional(cube: Assembly, runs: Mapping[Index, Run]) -> xr.Dataset:
+    """Add the planned rates if any run took others, and the momentum if any schedule plans it."""
+    result, steps = cube.dataset(), len(cube.coords["step"])
+    for name, kept in cube.extra.items():
+        if not kept:
             continue
-        if origin not in probes:
-            probes[origin] = Probe.of(run, device)
-        why = probes[origin].why
-        if not isinstance(p.optimizer, str):
-            why = "its optimizer is a function"
-        elif isinstance(p.schedule, ReduceOnPlateau):
-            why = "a ReduceOnPlateau decides during the run"
-        elif p.optimizer == "adagrad" and p.rate.momentum(0) is not None:
-            why = "adagrad has no momentum for its schedule to plan"
-        if engine == "batched" and why:
-            raise ValueError(f"engine 'batched' cannot hold {run.factory!r:.60}: {why}")
-        if why or (engine == "auto" and not probes[origin].pays()):
-            single.append(index)
-        else:
-            key = (p.optimizer, p.nesterov, p.batch_size, p.steps, p.eval_every)
-            groups[(origin, *key)][p.seed].append(index)
-    return probes, groups, single
+        values = np.full((*cube.finished.shape, steps), np.nan)
+        for index, run in runs.items():
+            if index in kept:
+                values[index] = kept[index]
+            elif name == "planned" and isinstance(run.settings.rate, Schedule):
+                values[index][: run.settings.steps] = run.settings.rate(
+                    np.arange(run.settings.steps)
+                )
+        result[name] = (*cube.dims, "step"), values
+    return result
 
 
-def _chunks(
-    by_seed: Mapping[int, list[Index]], size: int, seeds_at_once: int
-) -> Iterator[tuple[list[int], list[Index]]]:
-    """Yield (seeds, runs seed by seed) of about `size` runs, with equally many for each seed."""
-    alike = defaultdict(list)
-    for seed, indices in by_seed.items():
-        alike[len(indices)].append(seed)
-    for count, seeds in alike.items():
-        together = max(1, min(size // count, seeds_at_once))
-        for part in np.array_split(seeds, math.ceil(len(seeds) / together)):
-            for piece in np.array_split(np.arange(count), math.ceil(count * len(part) / size)):
-                yield part.tolist(), [by_seed[seed][i] for seed in part for i in piece]
+class _Work:
+    """The runs of a sweep that are still to be made, and how."""
 
+    def __init__(
+        self,
+        cube: Assembly,
+        todo: Mapping[Index, Run],
+        measures: Mapping[str, Measure] | None,
+        device: Device,
+        engine: str,
+        executor: Any,
+    ) -> None:
+        self.cube, self.todo, self.measures, self.device = cube, todo, measures or {}, device
+        self.engine, self.executor = engine, executor
 
-def _train_stacks(
-    cube: Cube,
-    runs: Mapping[Index, Run],
-    probes: Mapping[Any, Probe],
-    groups: Groups,
-    device: Device,
-    advance: Callable[[int], Any],
-) -> list[Index]:
-    """Train the groups chunk by chunk and return the runs of chunks that broke."""
-    keep_memory()
-    for (origin, *_), by_seed in groups.items():
-        probe, one = probes[origin], runs[next(iter(by_seed.values()))[0]]
+    def make(self, advance: Callable[[int], Any]) -> str:
+        """Make them; return the names of the engines that did."""
+        probes, groups, single = sort_runs(self.todo, self.engine, self.executor, self.device)
+        parts = {"batched": groups, "executor": single}
+        names = " and ".join(name for name, part in parts.items() if part)
+        broken = self._train_stacks(probes, groups, advance)
+        if self.engine == "auto" and broken:
+            single += broken
+            some = any(set(many) - set(broken) for g in groups.values() for many in g.values())
+            names = "batched and executor" if some else "executor"
+        self._train_singly(single, advance)
+        return names
+
+    def _train_stacks(
+        self, probes: Mapping[Any, Probe], groups: Groups, advance: Callable[[int], Any]
+    ) -> list[Index]:
+        """Train the groups chunk by chunk and return the runs of chunks that broke."""
+        if groups:
+            keep_memory()
+        broken: list[Index] = []
+        for (origin, *_), by_seed in groups.items():
+            probe, one = probes[origin], self.todo[next(iter(by_seed.values()))[0]]
+            size = probe.runs_at_once(one.settings, len(one.data.x_train))
+            plan = 4 * one.settings.steps * (one.settings.batch_size or 1)
+            for seeds, indices in chunks(by_seed, size, PLAN_BYTES // plan):
+                try:
+                    self._train_chunk(probe, one, seeds, indices, advance)
+                except Exception as error:
+                    broken += indices
+                    for index in indices:
+                        self.cube.fail(index, error)
+        return broken
+
+    def _train_chunk(
+        self,
+        probe: Probe,
+        one: Run,
+        seeds: Sequence[int],
+        indices: Sequence[Index],
+        advance: Callable[[int], Any],
+    ) -> None:
         assert probe.kind is not None
-        size = probe.runs_at_once(one.settings, len(one.data.x_train))
-        plan = 4 * one.settings.steps * (one.settings.batch_size or 1)
-        for seeds, indices in _chunks(by_seed, size, PLAN_BYTES // plan):
-            settings = [runs[index].settings for index in indices]
-            try:
-                made = [seeded(one.factory, seed).to(device) for seed in seeds]
-                copies = [model for model in made for _ in range(len(indices) // len(seeds))]
-                data = one.data.to(next(made[0].parameters()))
-                stack = probe.kind(copies, data, len(seeds))
-                for index, record in zip(
-                    indices, batched.train(stack, settings, seeds, advance), strict=True
-                ):
-                    cube.put(index, _placed(cube, runs[index].settings, record))
-            except Exception as error:
-                cube.failed |= {index: _in_words(error) for index in indices}
-    return list(cube.failed)
+        settings = [self.todo[index].settings for index in indices]
+        made = [placed(seeded(one.factory, seed), self.device) for seed in seeds]
+        copies = [model for model in made for _ in range(len(indices) // len(seeds))]
+        stack = probe.kind(copies, one.data.to(next(made[0].parameters())), len(seeds))
+        checkpoint = None
+        if self.cube.store is not None:
+            together = fingerprint("stack", [self.cube.made_by[index] for index in indices])
+            checkpoint = self.cube.store.checkpoint(together)
+        records = batched.train(
+            stack, settings, seeds, advance, measures=self.measures, checkpoint=checkpoint
+        )
+        self.cube.put(
+            {
+                index: self._placed(plan, record)
+                for index, plan, record in zip(indices, settings, records, strict=True)
+            }
+        )
+        if checkpoint is not None:
+            checkpoint.drop()
 
+    def _train_singly(self, single: Sequence[Index], advance: Callable[[int], Any]) -> None:
+        """Make runs one by one, in this process as long as starting others costs more."""
+        factories = {id(self.todo[i].factory): self.todo[i].factory for i in single}
+        sets = {id(self.todo[i].data): self.todo[i].data for i in single}
+        function = partial(
+            _fit_one, list(factories.values()), list(sets.values()), self.device, self.measures
+        )
+        specs = {}
+        for index in single:
+            run = self.todo[index]
+            plan = {f.name: getattr(run.settings, f.name) for f in fields(Settings)}
+            where = list(factories).index(id(run.factory)), list(sets).index(id(run.data))
+            specs[index] = (*where, plan)
 
-def _in_words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+        def placed_record(index: Index, record: Record) -> Record:
+            return self._placed(self.todo[index].settings, record)
 
+        collect = partial(_collect, self.cube, function, ready=placed_record)
+        executor = self.executor
+        if self.engine == "executor" and executor is None:
+            executor = os.cpu_count() or 1
+        _by_time(collect, specs, executor, lambda i: advance(self.todo[i].settings.steps))
 
-def _outcomes(
-    cube: Cube, function: Callable[[Any], Any], specs: Mapping[Index, Any], executor: Any
-) -> Iterator[tuple[Index, Any]]:
-    """Yield the results of runs as they end; note in the cube those that failed."""
-    indices = list(specs)
-    for i, outcome in completed(function, list(specs.values()), executor):
-        if isinstance(outcome, BaseException):
-            cube.failed[indices[i]] = _in_words(outcome)
-        else:
-            yield indices[i], outcome
+    def _placed(self, plan: Settings, record: Record) -> Record:
+        """Give a run's arrays the steps of the whole cube; what a shorter run lacks is NaN."""
+        coords = self.cube.coords
+        at = np.searchsorted(coords["eval_step"], plan.eval_steps)
+        result: Record = {"diverged_at": ((), record["diverged_at"])}
+        for name, values in record.items():
+            if name == "diverged_at":
+                continue
+            marks = name in EVALUATED or name in self.measures
+            dim, where = ("eval_step", at) if marks else ("step", slice(plan.steps))
+            array = np.asarray(values)
+            full = np.full((len(coords[dim]), *array.shape[1:]), np.nan)
+            full[where] = array
+            inner = [f"{name}_{i}" for i in range(array.ndim - 1)]
+            result[name] = (dim, *inner), full
+        rule = plan.rate
+        if "used_momentum" not in result and plan.plans_momentum and isinstance(rule, Schedule):
+            momentum = np.full(len(coords["step"]), np.nan)
+            momentum[: plan.steps] = rule.momentum(np.arange(plan.steps))
+            result["used_momentum"] = (
+                "step",
+                np.where(np.isnan(result["used"][1]), np.nan, momentum),
+            )
+        return result
 
 
 def _fit_one(
-    factories: Sequence[Factory], sets: Sequence[Data], device: Device, spec: tuple[int, int, Any]
+    factories: Sequence[Factory],
+    sets: Sequence[Data],
+    device: Device,
+    measures: Mapping[str, Measure],
+    spec: tuple[int, int, Any],
 ) -> Record:
     """Make one run alone; a module-level function, so that any process can call it."""
-    model, data, settings = factories[spec[0]], sets[spec[1]], spec[2]
-    history = fit(seeded(model, settings["seed"]).to(device), data, progress=False, **settings)
-    if history.interrupted:
-        raise KeyboardInterrupt
-    at = -1 if history.diverged_at is None else history.diverged_at
-    names = ("loss", *EVALUATED)
-    record = {"loss": history.loss, "rate": history.used, "diverged_at": at}
-    return record | {name: getattr(history, name) for name in names}
-
-
-def _train_singly(
-    cube: Cube,
-    runs: Mapping[Index, Run],
-    engine: str,
-    executor: Any,
-    device: Device,
-    advance: Callable[[int], Any],
-) -> None:
-    """Make runs one by one; with engine "auto" here, as long as starting processes costs more."""
-    factories = {id(run.factory): run.factory for run in runs.values()}
-    sets = {id(run.data): run.data for run in runs.values()}
-    function = partial(_fit_one, list(factories.values()), list(sets.values()), device)
-    specs = {
-        index: (
-            list(factories).index(id(run.factory)),
-            list(sets).index(id(run.data)),
-            {f.name: getattr(run.settings, f.name) for f in fields(Settings)},
+    with one_of_many():
+        history = fit(
+            factories[spec[0]],
+            sets[spec[1]],
+            measures=measures,
+            device=device,
+            progress=False,
+            **spec[2],
         )
-        for index, run in runs.items()
-    }
+    at = -1 if history.diverged_at is None else history.diverged_at
+    record = {"loss": history.loss, "used": history.used, "diverged_at": at} | history.measures
+    took = np.isfinite(history.used)
+    if not np.array_equal(history.planned[took], history.used[took]):
+        record["planned"] = history.planned
+    if history.used_momentum is not None:
+        record["used_momentum"] = history.used_momentum
+    return record | {name: getattr(history, name) for name in EVALUATED}
 
-    def collect(specs: Mapping[Index, Any], executor: Any) -> None:
-        for index, record in _outcomes(cube, function, specs, executor):
-            cube.put(index, _placed(cube, runs[index].settings, record))
-            advance(runs[index].settings.steps)
 
-    began, made = time.monotonic(), 0
-    while engine == "auto" and executor is None and made < len(specs):
-        index = list(specs)[made]
-        collect({index: specs[index]}, "serial")
+def _collect(
+    cube: Assembly,
+    function: Callable[[Any], Any],
+    specs: Mapping[Index, Any],
+    executor: Any,
+    advance: Callable[[Index], Any],
+    ready: Callable[[Index, Any], Any] = lambda index, record: record,
+) -> None:
+    """Make runs, and put what they gave into the cube as they end."""
+    indices = list(specs)
+    for i, outcome in completed(function, list(specs.values()), executor):
+        if isinstance(outcome, BaseException):
+            cube.fail(indices[i], outcome)
+        else:
+            cube.put({indices[i]: ready(indices[i], outcome)})
+        advance(indices[i])
+
+
+def _by_time(
+    collect: Callable[..., None],
+    specs: Mapping[Index, Any],
+    executor: Any,
+    advance: Callable[[Index], Any],
+) -> None:
+    """Stay in this process, without an executor, as long as the rest takes less than a pool."""
+    began, made, indices = time.monotonic(), 0, list(specs)
+    while executor is None and made < len(specs):
+        index = indices[made]
+        collect({index: specs[index]}, "serial", advance)
         made += 1
-        if (time.monotonic() - began) / made * (len(specs) - made) > POOL_SECONDS:
+        left = (time.monotonic() - began) / made * (len(specs) - made)
+        if left > POOL_SECONDS and _travels(collect):
             break
-    if rest := {index: specs[index] for index in list(specs)[made:]}:
-        collect(rest, executor)
+    if rest := {index: specs[index] for index in indices[made:]}:
+        collect(rest, executor, advance)
 
 
-def _placed(cube: Cube, settings: Settings, record: Record) -> Record:
-    """Give a run's arrays the steps of the whole cube; what a shorter run lacks is NaN."""
-    at = np.searchsorted(cube.coords["eval_step"], settings.eval_steps)
-    placed: Record = {"diverged_at": ((), record["diverged_at"])}
-    for name in ("loss", "rate", *EVALUATED):
-        dim, where = ("eval_step", at) if name in EVALUATED else ("step", slice(settings.steps))
-        values = np.full(len(cube.coords[dim]), np.nan)
-        values[where] = record[name]
-        placed[name] = dim, values
-    return placed
+def _travels(collect: Any) -> bool:
+    """Say whether a function can be sent to another process."""
+    try:
+        dumps(collect.args[1])
+    except Exception:
+        return False
+    return True

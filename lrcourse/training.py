@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,22 @@ from tqdm import tqdm
 from lrcourse._checks import instance
 from lrcourse.data import Data
 from lrcourse.drivers import drive
-from lrcourse.engine.memory import keep_memory
+from lrcourse.grids import known
 from lrcourse.plateau import ReduceOnPlateau
-from lrcourse.randomness import batches, randomness
+from lrcourse.randomness import batches, randomness, seeded
 from lrcourse.schedules import Schedule
-from lrcourse.settings import DIVERGED, Settings, known
+from lrcourse.settings import DIVERGED, Settings, takes_settings
+
+__all__ = ["History", "check_model", "evaluate", "fit", "progress_bar"]
+
+SETTINGS = [f.name for f in fields(Settings)]
+EVALUATED = ("train_loss", "val_loss", "val_accuracy")
 
 Callback = Callable[[int, nn.Module, float], object]
+Measure = Callable[[nn.Module, Data], Any]
+Floats = NDArray[np.float64]
+
+_one_of_many: ContextVar[bool] = ContextVar("one_of_many", default=False)
 
 
 @dataclass
@@ -39,26 +50,41 @@ class History:
 
     Attributes
     ----------
-    loss : float array (steps,), the batch loss before each update
-    planned, used : float arrays (steps,), the rate that was meant and the rate the optimizer took
-    eval_step : int array (evaluations,), finished updates at each evaluation
-    train_loss, val_loss, val_accuracy : float arrays (evaluations,)
-    diverged_at : the update whose loss was NaN, infinite or over 1e4 times the first loss
-        (1e4 where the first is below 1); it was not made.  None for a run that stayed finite
-    updates : number of updates made
-    interrupted : whether Ctrl-C ended the run
+    loss : array of float, shape (steps,)
+        The batch loss before each update.
+    planned, used : arrays of float, shape (steps,)
+        The rate that was meant, and the rate the optimizer took.
+    eval_step : array of int, shape (evaluations,)
+        Finished updates at each evaluation.
+    train_loss, val_loss, val_accuracy : arrays of float, shape (evaluations,)
+    measures : dict of str to array, shape (evaluations, ...)
+        What the functions given as ``measures`` returned.
+    used_momentum : array of float, shape (steps,), or None
+        The momentum or beta1 the optimizer took, where the schedule plans it.
+    diverged_at : int or None
+        The update whose loss was NaN, infinite or over 1e4 times the first loss (1e4 where the
+        first is below 1); it was not made.  None for a run that stayed finite.
+    updates : int
+        Number of updates made.
+    interrupted : bool
+        Whether Ctrl-C ended the run.
+    model : torch.nn.Module
+        The trained model.
     """
 
-    loss: NDArray[np.float64]
-    planned: NDArray[np.float64]
-    used: NDArray[np.float64]
+    loss: Floats
+    planned: Floats
+    used: Floats
     eval_step: NDArray[np.int64]
-    train_loss: NDArray[np.float64]
-    val_loss: NDArray[np.float64]
-    val_accuracy: NDArray[np.float64]
+    train_loss: Floats
+    val_loss: Floats
+    val_accuracy: Floats
+    measures: dict[str, NDArray[Any]] = field(default_factory=dict)
+    used_momentum: Floats | None = None
     diverged_at: int | None = None
     updates: int = 0
     interrupted: bool = False
+    model: nn.Module | None = field(default=None, repr=False)
 
     @classmethod
     def empty(cls, settings: Settings) -> History:
@@ -68,33 +94,64 @@ class History:
         return cls(loss, planned, used, settings.eval_steps, train, val, accuracy)
 
     def to_dataset(self) -> xr.Dataset:
-        """Return the record as a labelled data set, with the variables that a sweep has."""
-        names = {
-            "step": ("loss", "planned"),
-            "eval_step": ("train_loss", "val_loss", "val_accuracy"),
+        """Return the record as a labelled data set, with the variables that a sweep has.
+
+        Returns
+        -------
+        xarray.Dataset
+        """
+        names = {"step": ("loss", "used", "planned"), "eval_step": EVALUATED}
+        variables: dict[str, Any] = {
+            n: (d, getattr(self, n)) for d, ns in names.items() for n in ns
         }
-        variables = {n: (dim, getattr(self, n)) for dim, ns in names.items() for n in ns}
+        for name, values in self.measures.items():
+            inner = [f"{name}_{i}" for i in range(values.ndim - 1)]
+            variables[name] = ("eval_step", *inner), values
+        if self.used_momentum is not None:
+            variables["used_momentum"] = "step", self.used_momentum
         at = -1 if self.diverged_at is None else self.diverged_at
-        return xr.Dataset(
-            variables | {"rate": ("step", self.used), "diverged_at": ((), at)},
-            {"step": np.arange(len(self.loss)), "eval_step": self.eval_step},
-        )
+        coords = {"step": np.arange(len(self.loss)), "eval_step": self.eval_step}
+        return xr.Dataset(variables | {"diverged_at": ((), at)}, coords)
 
 
 def evaluate(model: nn.Module, data: Data) -> tuple[float, float, float]:
-    """Return training loss, validation loss and validation accuracy (NaN for regression)."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            train = data.loss_of(model(data.x_train), data.y_train).item()
-            outputs = model(data.x_val)
-            val = data.loss_of(outputs, data.y_val).item()
-    finally:
-        model.train(was_training)
+    """Return training loss, validation loss and validation accuracy (NaN for regression).
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        It is evaluated in evaluation mode, and left in the mode that it was in.
+    data : Data
+
+    Returns
+    -------
+    tuple of three floats
+
+    Examples
+    --------
+    >>> from lrcourse.data import digits
+    >>> from lrcourse.models import mlp
+    >>> train, val, accuracy = evaluate(seeded(mlp, 0), digits())
+    >>> 2 < train < 3, 0 < accuracy < 0.3
+    (True, True)
+    """
+    with _evaluating(model), torch.no_grad():
+        train = data.loss_of(model(data.x_train), data.y_train).item()
+        outputs = model(data.x_val)
+        val = data.loss_of(outputs, data.y_val).item()
     if data.loss == "mse":
         return train, val, np.nan
     return train, val, (outputs.argmax(1) == data.y_val).double().mean().item()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def progress_bar(total: int, label: str, progress: bool | None) -> tqdm[Any]:
@@ -102,6 +159,24 @@ def progress_bar(total: int, label: str, progress: bool | None) -> tqdm[Any]:
 
     The bar waits two seconds before it appears and is wiped when done.  The environment variable
     ``LRCOURSE_PROGRESS=0`` turns the default off, for notebooks that run unattended.
+
+    Parameters
+    ----------
+    total : int
+        Number of steps.
+    label : str
+        What the bar says.
+    progress : bool, optional
+        Whether to show it.
+
+    Returns
+    -------
+    tqdm.tqdm
+
+    Examples
+    --------
+    >>> with progress_bar(3, "fit", False) as bar:
+    ...     bar.update()
     """
     if progress is None:
         silent = os.environ.get("LRCOURSE_PROGRESS") == "0" or "PYTEST_VERSION" in os.environ
@@ -109,15 +184,72 @@ def progress_bar(total: int, label: str, progress: bool | None) -> tqdm[Any]:
     return tqdm(total=total, desc=label, disable=not progress, delay=2, leave=False)
 
 
+def check_model(model: nn.Module, data: Data) -> None:
+    """Refuse a model that cannot learn from the data, before any training.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        On the device of `data`.
+    data : Data
+
+    Raises
+    ------
+    ValueError
+        No weight to train, too few outputs for the classes, or a forward pass that fails.
+
+    Examples
+    --------
+    >>> from lrcourse.data import digits
+    >>> from lrcourse.models import linear
+    >>> check_model(linear(64, 3), digits())
+    Traceback (most recent call last):
+        ...
+    ValueError: model must have an output for each of the classes 0 to 9, had 3
+    """
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("model must have weights to train, has none that are not frozen")
+    with _evaluating(model), torch.no_grad():
+        try:
+            outputs = model(data.x_train[:2])
+        except (RuntimeError, ValueError, IndexError) as error:
+            first = str(error).strip().split("\n")[0]
+            raise ValueError(f"model must accept rows of {data!r}, failed: {first}") from error
+    if data.loss != "cross_entropy":
+        return
+    classes = int(max(data.y_train.max(), data.y_val.max())) + 1
+    if outputs.ndim != 2 or outputs.shape[1] < classes:
+        had = outputs.shape[1] if outputs.ndim == 2 else f"the shape {tuple(outputs.shape)}"
+        raise ValueError(
+            f"model must have an output for each of the classes 0 to {classes - 1}, had {had}"
+        )
+
+
+def placed(model: nn.Module, device: str | torch.device | None) -> nn.Module:
+    """Return the model on a device, or say in words why it cannot be there."""
+    if device is None:
+        return model
+    try:
+        return model.to(torch.device(device))
+    except (RuntimeError, AssertionError, TypeError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"device must be one that torch finds here, was {device!r}: {first}"
+        ) from error
+
+
+@takes_settings
 def fit(
-    model: nn.Module,
+    model: nn.Module | Callable[[], nn.Module],
     data: Data,
     *,
-    progress: bool | None = None,
+    measures: Mapping[str, Measure] | None = None,
     callbacks: Iterable[Callback] = (),
+    device: str | torch.device | None = None,
+    progress: bool | None = None,
     **settings: Any,
 ) -> History:
-    r"""Train `model` in place and return its history.
+    r"""Train a model and return its history.
 
     Update t draws batch t, computes its loss, and takes one step of the optimizer at
     :math:`\mathrm{lr} \cdot \mathrm{schedule}(t)`.  A run stops where its loss is no longer finite
@@ -125,41 +257,73 @@ def fit(
 
     Parameters
     ----------
-    model : any torch module; it trains on the device, and in the float type, of its parameters
-    data : a ``Data``
-    progress : show a bar; None decides by where it runs, see ``progress_bar``
-    callbacks : functions called as ``f(t, model, loss)`` after update t; the run ends when one
-        returns True
-    **settings : the fields of ``Settings``
+    model : callable or torch.nn.Module
+        A function that builds a model, such as ``mlp``: it is called under `seed`, and the run is
+        exactly that cell of a sweep.  Or a model that is there already, which is trained in place,
+        on the device and in the float type of its parameters.
+    data : Data
+    measures : mapping of str to callable, optional
+        Functions of the model, in evaluation mode, and the data; the numbers or arrays that they
+        return are recorded at each evaluation.
+    callbacks : iterable of callables
+        Called as ``f(t, model, loss)`` after update t; the run ends when one returns True.
+    device : str or torch.device, optional
+        Where to train; None leaves the model where it is.
+    progress : bool, optional
+        Show a bar; None decides by where it runs, see `progress_bar`.
+    **settings
+        The fields of `Settings`.
+
+    Returns
+    -------
+    History
+        Its ``model`` is the trained one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A bad value, an unknown name, or a model that cannot learn from the data.
 
     Examples
     --------
     >>> from lrcourse.data import digits
     >>> from lrcourse.models import mlp
-    >>> history = fit(seeded(mlp, 0), digits(), lr=0.5, steps=100)
+    >>> history = fit(mlp, digits(), lr=0.5, steps=100, seed=3)
     >>> bool(history.val_accuracy[-1] > 0.9)
     True
     """
-    instance("model", model, nn.Module, "a torch nn.Module")
     instance("data", data, Data, "a Data")
-    known(settings)
+    known(list(settings), SETTINGS)
     plan = Settings(**settings)
+    if not isinstance(model, nn.Module):
+        if not callable(model):
+            raise TypeError(
+                f"model must be a model or a function that builds one, was {model!r:.80}"
+            )
+        model = seeded(model, plan.seed)
+    model = placed(model, device)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    data = data.to(parameters[0])
+    data = data.to(next(model.parameters(), torch.zeros(1)))
+    check_model(model, data)
     history = History.empty(plan)
+    history.model = model
     order = batches(len(data.x_train), plan.batch_size, plan.steps, plan.seed)
     rows = torch.tensor(order if plan.batch_size else [], device=parameters[0].device)
     optimizer = plan.make_optimizer(parameters)
-    evaluations = dict(zip(plan.eval_steps.tolist(), range(len(plan.eval_steps)), strict=True))
+    places = {int(updates): i for i, updates in enumerate(plan.eval_steps)}
 
     def assess(updates: int) -> None:
-        if (i := evaluations.get(updates)) is not None:
-            values = evaluate(model, data)
-            history.train_loss[i], history.val_loss[i], history.val_accuracy[i] = values
-            if isinstance(plan.rate, ReduceOnPlateau) and updates:
-                plan.rate.step(values[1])
+        if (i := places.get(updates)) is None:
+            return
+        values = evaluate(model, data)
+        for name, value in zip(EVALUATED, values, strict=True):
+            getattr(history, name)[i] = value
+        with _evaluating(model):
+            for name, measure in (measures or {}).items():
+                keep_measure(history.measures, name, measure(model, data), i, len(places))
+        if isinstance(plan.rate, ReduceOnPlateau) and updates:
+            plan.rate.step(values[1])
 
-    keep_memory()
     model.train()
     limit = np.inf
     bar = progress_bar(plan.steps, "fit", progress)
@@ -189,6 +353,8 @@ def fit(
             else:
                 assess(plan.steps)
         except KeyboardInterrupt:
+            if _one_of_many.get():
+                raise
             history.interrupted = True
             warnings.warn(
                 f"interrupted at update {t}: the rest of the history is NaN", stacklevel=2
@@ -197,4 +363,34 @@ def fit(
     history.used[: driver.t] = driver.used[:, 0]
     if isinstance(plan.rate, Schedule):
         history.planned[:] = plan.rate(np.arange(plan.steps))
+    if plan.plans_momentum:
+        history.used_momentum = np.full(plan.steps, np.nan)
+        history.used_momentum[: driver.t] = driver.used_momentum[:, 0]
     return history
+
+
+def keep_measure(
+    kept: dict[str, NDArray[Any]], name: str, value: Any, i: int, evaluations: int
+) -> None:
+    """Put what a measure returned in its place among the evaluations."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+    array = np.asarray(value, dtype=float)
+    if name not in kept:
+        kept[name] = np.full((evaluations, *array.shape), np.nan)
+    if kept[name].shape[1:] != array.shape:
+        raise ValueError(
+            f"measures[{name!r}] must always return one shape, was {kept[name].shape[1:]}, then "
+            f"{array.shape}"
+        )
+    kept[name][i] = array
+
+
+@contextmanager
+def one_of_many() -> Iterator[None]:
+    """Within the block Ctrl-C ends all runs, not only the one under way."""
+    token = _one_of_many.set(True)
+    try:
+        yield
+    finally:
+        _one_of_many.reset(token)

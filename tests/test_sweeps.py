@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lrcourse import sweeps
 from lrcourse.data import Data, digits, line, split
-from lrcourse.engine import batched, stacks
+from lrcourse.engine import batched, planning, stacks
+from lrcourse.engine.assembly import Assembly
 from lrcourse.engine.stacks import ACTIVATIONS, Mapped, Perceptrons, products, stack_for
 from lrcourse.models import linear, mlp
 from lrcourse.plateau import ReduceOnPlateau
@@ -58,7 +58,7 @@ def assert_equals_single_runs(cube, model, data, tolerance, **shared):
             np.testing.assert_allclose(
                 run[name].values, getattr(alone, name), rtol=tolerance, atol=tolerance
             )
-        assert np.array_equal(run.rate.values, alone.used, equal_nan=True)
+        assert np.array_equal(run.used.values, alone.used, equal_nan=True)
         assert run.diverged_at == (-1 if alone.diverged_at is None else alone.diverged_at)
 
 
@@ -107,7 +107,7 @@ def test_shape_batch_seeds_and_chunks_change_nothing(
     model = partial(toy_mlp, torch.float64, (3, *sizes, 3), activation)
     shared = {"steps": 20, "batch_size": batch_size, "clip": clip, "eval_every": 7}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sweeps.CHUNK_BYTES, "cpu", chunk)
+        patch.setitem(planning.CHUNK_BYTES, "cpu", chunk)
         cube = sweep(model, TOY, engine="batched", lr=lr, seed=seed, **shared)
     assert_equals_single_runs(cube, model, TOY, 1e-11, **shared)
 
@@ -227,7 +227,7 @@ def test_settings_that_cannot_be_stacked_say_why_and_the_rest_is():
         eval_every=1,
         seed=1,
     )
-    assert np.array_equal(cube.rate.sel(schedule="plateau", seed=1), alone.used)
+    assert np.array_equal(cube.used.sel(schedule="plateau", seed=1), alone.used)
 
 
 def test_dimensions_stand_in_the_order_given_with_seed_last_and_values_as_given():
@@ -325,6 +325,10 @@ def undecided(calls=iter(range(99))):  # noqa: B008
     return model
 
 
+def all_frozen():
+    return toy_mlp().requires_grad_(False)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -332,7 +336,7 @@ def undecided(calls=iter(range(99))):  # noqa: B008
         ({"lr": []}, "lr must hold at least one value, was empty"),
         ({"lr": np.ones((2, 2))}, r"lr must be one-dimensional, had shape \(2, 2\)"),
         ({"lr": [0.1, -1.0]}, "lr must be a finite number >= 0, was -1.0"),
-        ({"lr": [0.1, float("nan")]}, "lr must be a finite number >= 0, was nan"),
+        ({"lr": [0.1, float("nan")]}, "lr must have labels that a file can hold, had nan"),
         ({"lrs": [0.1]}, "'lrs' is no setting; did you mean 'lr'"),
         ({"engine": "fast"}, "engine must be 'auto', 'batched' or 'executor', was 'fast'"),
         (
@@ -341,7 +345,27 @@ def undecided(calls=iter(range(99))):  # noqa: B008
         ),
         ({"model": mlp((3, 3))}, "model must be a function that builds a model, was Sequential"),
         ({"model": undecided}, "model must start the same under the same torch seed"),
-        ({"data": iter([1])}, "data must be a Data, whose batches a seed repeats"),
+        ({"data": object()}, "data must be a Data, whose batches a seed repeats"),
+        ({"lr": iter([0.1])}, "a generator can be read only once"),
+        ({"device": "banana"}, "device must be one that torch finds here, was 'banana'"),
+        ({"model": partial(mlp, (3, 2))}, "an output for each of the classes 0 to 2, had 2"),
+        ({"model": partial(mlp, (4, 3))}, "model must accept rows of Data"),
+        ({"model": all_frozen}, "model must have weights to train, has none"),
+        ({"schedule": Constant}, "was the class Constant itself: call it"),
+        ({"seed": 2**64}, "seed must be an integer below 2\\*\\*63, was 18446744073709551616"),
+        (
+            {"schedule": OneCycle(0.1, 3), "optimizer": "adagrad"},
+            "plans the momentum, but 'adagrad'",
+        ),
+        ({"schedule": OneCycle(0.1, 3), "warmup_steps": 2}, "warmup_steps must be 0 beside"),
+        (
+            {"schedule": OneCycle(0.1, 3), "momentum": [0.5, 0.9]},
+            "momentum must not be given where",
+        ),
+        (
+            {"schedule": OneCycle(0.1, 3), "optimizer": "adam", "betas": (0.8, 0.9)},
+            "betas must not be",
+        ),
         ({"batch_size": [8, 46]}, "batch_size must be at most the 45 training rows, was 46"),
         ({"optimizer": ["sgd", "adam"], "momentum": 0.9}, "momentum is for sgd and rmsprop"),
     ],
@@ -363,27 +387,15 @@ def test_unsorted_values_keep_their_order():
 
 
 def test_an_interrupt_keeps_the_finished_chunks(monkeypatch):
-    monkeypatch.setitem(sweeps.CHUNK_BYTES, "cpu", 1)
-    ends = []
+    monkeypatch.setitem(planning.CHUNK_BYTES, "cpu", 1)
+    put = Assembly.put
 
-    class Bar:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def update(self, n):
-            ends.append(n)
-
-    put = sweeps.Cube.put
-
-    def interrupt(cube, index, record):
-        put(cube, index, record)
+    def interrupt(cube, records):
+        put(cube, records)
         if cube.finished.sum() == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps.Cube, "put", interrupt)
+    monkeypatch.setattr(Assembly, "put", interrupt)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         cube = sweep(toy_mlp, TOY, lr=np.linspace(0.1, 0.9, 40), steps=50, batch_size=8)
@@ -391,8 +403,10 @@ def test_an_interrupt_keeps_the_finished_chunks(monkeypatch):
     assert "interrupted: the finished runs are kept" in text
     assert "38 of 40 runs are missing" in text
     assert cube.finished.sum() == 2
-    assert np.isfinite(cube.loss[cube.finished]).all()
-    assert np.isnan(cube.loss[~cube.finished]).all()
+    assert np.isfinite(cube.loss.values[cube.finished.values]).all()
+    assert np.isnan(cube.loss.values[~cube.finished.values]).all()
+    assert np.isnan(cube.diverged_at.values[~cube.finished.values]).all()
+    assert (cube.diverged_at.values[cube.finished.values] == -1).all()
 
 
 class Skip(nn.Sequential):
@@ -456,16 +470,36 @@ def test_a_full_batch_of_one_row_keeps_its_targets():
 def test_a_momentum_that_touches_zero_rests_like_that_of_torch(optimizer, nesterov):
     wave = Triangular(1.0, 0.01, 5, momentum_range=(0.0, 0.9))
     shared = {"schedule": wave, "optimizer": optimizer, "nesterov": nesterov}
-    shared |= {"steps": 30, "batch_size": 16, "momentum": 0.9}
+    shared |= {"steps": 30, "batch_size": 16}
     cube = sweep(toy_mlp, TOY, engine="batched", lr=[0.01, 0.03], **shared)
     assert_equals_single_runs(cube, toy_mlp, TOY, 1e-10, **shared)
 
 
-def test_adagrad_has_no_momentum_to_plan():
-    shared = {"schedule": OneCycle(0.1, 9), "steps": 9, "batch_size": 16}
-    with pytest.warns(UserWarning, match="Adagrad has none"):
-        cube = sweep(toy_mlp, TOY, optimizer="adagrad", lr=[1, 2], **shared)
-    assert not cube.finished.any()
+def test_a_planned_momentum_is_recorded():
+    cycle = OneCycle(0.1, 9)
+    cube = sweep(toy_mlp, TOY, schedule={"cycle": cycle, "flat": Constant(0.1)}, steps=9,
+                 batch_size=16, optimizer="adam")  # fmt: skip
+    np.testing.assert_allclose(cube.used_momentum.sel(schedule="cycle"), cycle.momentum(range(9)))
+    assert np.isnan(cube.used_momentum.sel(schedule="flat")).all()
+    assert "used_momentum" not in sweep(toy_mlp, TOY, lr=[0.1, 0.2], steps=2, batch_size=8)
+
+
+class Stubborn(torch.optim.SGD):
+    """An optimizer that goes at half the rate it is told."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["lr"] /= 2
+        return super().step(closure)
+
+
+def test_the_planned_rate_is_kept_where_another_was_used():
+    kinds = {"plain": "sgd", "stubborn": lambda p: Stubborn(p, lr=1.0)}
+    cube = sweep(toy_mlp, TOY, optimizer=kinds, lr=0.2, steps=3, batch_size=8)
+    assert cube.used.sel(optimizer="plain").values.tolist() == [0.2] * 3
+    assert cube.used.sel(optimizer="stubborn").values.tolist() == [0.1] * 3
+    assert (cube.planned == 0.2).all()
+    assert "planned" not in sweep(toy_mlp, TOY, lr=[0.2, 0.3], steps=2, batch_size=8)
 
 
 def test_outputs_that_are_no_numbers_count_as_those_of_torch():

@@ -161,6 +161,9 @@ def train(
     runs: Sequence[Settings],
     seeds: Sequence[int],
     advance: Callable[[int], Any] = lambda updates: None,
+    *,
+    measures: Any = None,
+    checkpoint: Any = None,
 ) -> list[dict[str, Any]]:
     """Train a stack and return for each run what ``fit`` would record.
 
@@ -233,7 +236,7 @@ def _records(
     late = (eval_steps > end[:, None]) | ((eval_steps == len(bad)) & (at >= 0)[:, None])
     values = [np.where(late, np.nan, m.T.cpu().numpy()) for m in marks]
     names = ("train_loss", "val_loss", "val_accuracy")
-    columns = {"loss": loss, "rate": rate, "diverged_at": at} | dict(
+    columns = {"loss": loss, "used": rate, "diverged_at": at} | dict(
         zip(names, values, strict=True)
     )
     return [{name: column[i] for name, column in columns.items()} for i in range(len(at))]

@@ -57,8 +57,10 @@ def package_source() -> str:
         if path.stem not in LATER:
             tree = ast.parse(path.read_text())
             for node in ast.walk(tree):
-                has_body = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                if has_body and ast.get_docstring(node, clean=False) is not None:
+                if (
+                    isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                    and ast.get_docstring(node, clean=False) is not None
+                ):
                     node.body.pop(0)
             digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:16]

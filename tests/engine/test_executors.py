@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,14 +12,12 @@ from functools import partial
 import numpy as np
 import pytest
 import xarray as xr
+from conftest import ROOT
 from torch import nn
 
-from lrcourse import cubes
-from lrcourse.cubes import load, save
 from lrcourse.data import split
 from lrcourse.engine.executors import WorkerDied, completed
 from lrcourse.models import mlp
-from lrcourse.schedules import Constant
 from lrcourse.sweeps import sweep, sweep_function
 
 RNG = np.random.default_rng(0)
@@ -27,7 +26,7 @@ tiny = partial(mlp, (3, 4, 3))
 SHARED = {"engine": "executor", "steps": 5, "batch_size": 8, "eval_every": 2}
 
 
-def square(run):
+def square(**run):
     """A training function of one's own, with one run that raises and one that kills its process."""
     if run.get("x") == run.get("raises"):
         raise ArithmeticError("x is not to my liking")
@@ -35,6 +34,12 @@ def square(run):
         os.kill(os.getpid(), signal.SIGKILL)
     path = np.cumsum(np.random.default_rng(run["seed"]).standard_normal(4)) * run["x"]
     return {"end": path[-1], "path": ("step", path), "label": f"x{run['x']}"}
+
+
+def rows(path):
+    """How many finished runs a store holds."""
+    with sqlite3.connect(path) as base:
+        return base.execute("SELECT count(*) FROM runs").fetchone()[0]
 
 
 GRID = {"x": [1.0, 2.0, 3.0], "seed": range(2)}
@@ -46,15 +51,15 @@ def test_a_function_of_ones_own_becomes_a_cube():
     for x in cube.x.values:
         for seed in cube.seed.values:
             run = cube.sel(x=x, seed=seed)
-            expected = square({"x": x, "seed": seed})
+            expected = square(x=x, seed=seed)
             assert run.end == expected["end"]
             assert np.array_equal(run.path, expected["path"][1])
             assert run.label == f"x{x}"
 
 
 def test_a_function_may_return_a_data_set_with_coordinates():
-    def train(run):
-        return xr.Dataset({"y": ("time", [run["x"], 2.0])}, {"time": [0.5, 1.5]})
+    def train(x):
+        return xr.Dataset({"y": ("time", [x, 2.0])}, {"time": [0.5, 1.5]})
 
     cube = sweep_function(train, executor="serial", x=[1.0, 3.0])
     assert cube.y.sel(x=3.0, time=0.5) == 3
@@ -75,9 +80,13 @@ def test_a_killed_worker_loses_only_its_run():
     assert np.isnan(cube.end.sel(x=2.0, seed=1))
 
 
-def deadly(run):
+def deadly(**run):
     kills = run["x"] == 2.0 and run["seed"] == 1
-    return square(run | {"kills": run["x"] if kills else None})
+    return square(**run, kills=run["x"] if kills else None)
+
+
+def deadly_spec(run):
+    return deadly(**run)
 
 
 def test_an_exception_loses_only_its_run():
@@ -96,7 +105,7 @@ def test_the_same_numbers_here_in_processes_and_in_a_pool_of_ones_own():
     batched = sweep(tiny, TOY, lr=[0.01, 0.1], seed=[0, 1], **(SHARED | {"engine": "batched"}))
     for name in ("loss", "val_loss", "val_accuracy"):
         np.testing.assert_allclose(batched[name], here[name], rtol=2e-5)
-    assert batched.rate.equals(here.rate)
+    assert batched.used.equals(here.used)
 
 
 def test_the_same_numbers_on_a_cluster_and_one_failure_there():
@@ -115,12 +124,12 @@ def test_the_same_numbers_on_a_cluster_and_one_failure_there():
 
 def test_a_pool_that_breaks_is_replaced():
     def outcomes(executor):
-        return dict(completed(deadly, [{"x": x, "seed": 1} for x in (1.0, 2.0, 3.0)], executor))
+        return dict(completed(deadly_spec, specs, executor))
 
     with ProcessPoolExecutor(1) as pool:
         got = outcomes(pool)
     assert isinstance(got[1], WorkerDied)
-    assert got[2]["end"] == square({"x": 3.0, "seed": 1})["end"]
+    assert got[2]["end"] == square(x=3.0, seed=1)["end"]
 
 
 def test_processes_that_all_die_at_once_are_an_error_not_a_long_wait():
@@ -128,113 +137,9 @@ def test_processes_that_all_die_at_once_are_an_error_not_a_long_wait():
         list(completed(os._exit, [1] * 20, 2))
 
 
-def test_interrupted_and_resumed_is_the_whole(tmp_path):
-    path, calls = tmp_path / "runs.nc", []
-
-    def train(run):
-        calls.append(run)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return square(run)
-
-    with pytest.warns(UserWarning, match="interrupted") as caught:
-        part = sweep_function(train, executor="serial", resume=path, **GRID)
-    assert "3 of 6 runs are missing" in str(caught[-1].message)
-    assert "resume=" in str(caught[-1].message)
-    assert part.finished.sum() == 3
-    whole = sweep_function(train, executor="serial", resume=path, **GRID)
-    assert len(calls) == 7
-    assert whole.equals(sweep_function(square, executor="serial", **GRID))
-    assert load(path).identical(whole)
-    assert whole.attrs["failed"] == []
-
-
-def test_a_resumed_grid_may_grow(tmp_path):
-    path = tmp_path / "grown.nc"
-    call = partial(sweep, tiny, TOY, batch_size=8, steps=4, engine="batched")
-    call(lr=[0.1, 0.3], seed=[0], resume=path)
-    seen = load(path).attrs["wall_time"]
-    grown = call(lr=[0.1, 0.2, 0.3], seed=[0, 1], resume=path)
-    whole = call(lr=[0.1, 0.2, 0.3], seed=[0, 1])  # stacked otherwise: equal up to float rounding
-    xr.testing.assert_allclose(grown, whole, rtol=1e-5)
-    assert grown.attrs["wall_time"] > seen
-    assert load(path).identical(grown)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"steps": 5}, "holds another experiment"),
-        ({"model": partial(mlp, (3, 5, 3))}, "holds another experiment"),
-        ({"momentum": 0.9}, "holds another experiment"),
-        ({"momentum": [0.9]}, "holds another experiment|has the dimensions"),
-        ({"data": split("toy", np.ones((60, 3)), np.zeros(60), scale=False)}, "another experiment"),
-    ],
-)
-def test_another_experiment_is_not_mixed_in(tmp_path, change, words):
-    path = tmp_path / "a.nc"
-    call = {"model": tiny, "data": TOY, "lr": [0.1], "steps": 4, "batch_size": 8, "resume": path}
-    kept = sweep(**call)
-    with pytest.raises(ValueError, match=words):
-        sweep(**(call | change))
-    assert load(path).identical(kept)
-
-
-def test_a_cube_is_kept_without_loss(tmp_path):
-    cube = sweep(
-        tiny,
-        TOY,
-        lr=[0.1, 1e30],
-        optimizer={"plain": "sgd", "Adam": "adam"},
-        clip=[None, 0.5],
-        nesterov=[False],
-        seed=range(2),
-        **(SHARED | {"engine": "auto"}),
-    )
-    again = load(save(cube, tmp_path / "deep" / "cube.nc"))
-    assert again.identical(cube)
-    for name in cube.variables:
-        assert again[name].dtype == cube[name].dtype
-    assert again.attrs == cube.attrs
-    assert load(save(again, tmp_path / "twice.nc")).identical(cube)
-    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".part"] == []
-
-
-def test_a_damaged_or_foreign_file_is_named_and_left_alone(tmp_path, monkeypatch):
-    cube = sweep(tiny, TOY, lr=[0.1, 0.2], steps=3, batch_size=8)
-    path = save(cube, tmp_path / "cube.nc")
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="cube.nc is truncated or no NetCDF file"):
-        load(path)
-    with pytest.raises(ValueError, match="truncated"):
-        sweep(tiny, TOY, lr=[0.1, 0.2], steps=3, batch_size=8, resume=path)
-    assert path.read_bytes() == whole[: len(whole) // 2]
-    xr.Dataset({"a": 1}).to_netcdf(tmp_path / "foreign.nc")
-    with pytest.raises(
-        ValueError, match="was not written by lrcourse; this lrcourse reads version 1"
-    ):
-        load(tmp_path / "foreign.nc")
-    monkeypatch.setattr(cubes, "VERSION", 9)
-    save(cube, path)
-    monkeypatch.undo()
-    with pytest.raises(ValueError, match="has cube version 9; this lrcourse reads version 1"):
-        load(path)
-    with pytest.raises(FileNotFoundError, match="path must be a file"):
-        load(tmp_path / "none.nc")
-
-
-def test_a_failed_save_keeps_the_old_file(tmp_path):
-    path = save(xr.Dataset({"a": ("x", [1.0])}), tmp_path / "a.nc")
-    with pytest.raises(Exception, match=".*"):
-        save(xr.Dataset({"a": ("x", [object()])}), path)
-    assert load(path).a.values.tolist() == [1.0]
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_results_of_different_shape_are_named():
     with pytest.warns(UserWarning, match=r"y must have one shape, was \(1,\), then \(2,\)"):
-        cube = sweep_function(lambda run: {"y": np.ones(run["n"])}, n=[1, 2], executor="serial")
+        cube = sweep_function(lambda n: {"y": np.ones(n)}, n=[1, 2], executor="serial")
     assert cube.finished.values.tolist() == [True, False]
 
 
@@ -269,17 +174,17 @@ def test_ctrl_c_returns_what_is_finished_and_ends_the_workers(tmp_path):
     script.write_text(
         "import time, warnings\n"
         "from lrcourse.sweeps import sweep_function\n"
-        "def train(run):\n"
-        "    open(f'started{run[\"x\"]}', 'w').close()\n"
-        "    time.sleep(0.1 if run['x'] < 2 else 60)\n"
-        "    return {'y': run['x'] + 0.0}\n"
+        "def train(x):\n"
+        "    open(f'started{x}', 'w').close()\n"
+        "    time.sleep(0.1 if x < 2 else 60)\n"
+        "    return {'y': x + 0.0}\n"
         "if __name__ == '__main__':\n"
         "    warnings.simplefilter('ignore')\n"
         "    print('ready', flush=True)\n"
-        "    cube = sweep_function(train, x=range(6), executor=2, resume='runs.nc')\n"
+        "    cube = sweep_function(train, x=range(6), executor=2, resume='runs.sqlite')\n"
         "    print(cube.y.values.tolist(), flush=True)\n"
     )
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = str(ROOT)
     child = subprocess.Popen(
         [sys.executable, script],
         cwd=tmp_path,
@@ -296,45 +201,17 @@ def test_ctrl_c_returns_what_is_finished_and_ends_the_workers(tmp_path):
     os.killpg(child.pid, signal.SIGINT)
     out, _ = child.communicate(timeout=30)
     assert out.strip() == "[0.0, 1.0, nan, nan, nan, nan]"
-    assert load(tmp_path / "runs.nc").finished.sum() == 2
-
-
-def test_a_resumed_function_is_known_by_its_name_not_its_address(tmp_path):
-    def made(shift):
-        return lambda run: {"y": run["x"] + shift}
-
-    path = tmp_path / "a.nc"
-    sweep_function(partial(made(0.0)), executor="serial", resume=path, x=[1.0])
-    assert sweep_function(partial(made(5.0)), executor="serial", resume=path, x=[1.0]).y[0] == 1
-
-
-def test_a_resumed_grid_loses_no_runs_and_mixes_none(tmp_path):
-    call = partial(sweep, data=TOY, steps=3, batch_size=8, resume=tmp_path / "a.nc")
-    call(tiny, lr=[0.1, 0.2])
-    with pytest.raises(ValueError, match=r"has runs at lr 0.1, which this grid lacks"):
-        call(tiny, lr=[0.2, 0.3])
-    assert load(tmp_path / "a.nc").lr.values.tolist() == [0.1, 0.2]
-    call = partial(sweep, data=TOY, steps=3, batch_size=8, resume=tmp_path / "b.nc")
-    call({"net": tiny}, lr=0.1)
-    with pytest.raises(ValueError, match="model net is another experiment"):
-        call({"net": partial(mlp, (3, 9, 3))}, lr=0.1)
-
-
-def test_schedules_under_one_label_are_told_apart(tmp_path):
-    call = partial(sweep, tiny, TOY, steps=3, batch_size=8, resume=tmp_path / "a.nc")
-    call(schedule={"plan": Constant(0.1)})
-    with pytest.raises(ValueError, match="schedule plan is another experiment"):
-        call(schedule={"plan": Constant(0.9)})
+    assert rows(tmp_path / "runs.sqlite") == 2
 
 
 def test_whole_numbers_make_room_for_fractions():
-    cube = sweep_function(lambda run: {"y": run["x"]}, x=[1, 2.5], executor="serial")
+    cube = sweep_function(lambda x: {"y": x}, x=[1, 2.5], executor="serial")
     assert cube.y.values.tolist() == [1.0, 2.5]
 
 
 def test_a_run_is_put_whole_or_not_at_all():
-    def uneven(run):
-        return {"a": 5.0, "b": np.ones(run["n"])}
+    def uneven(n):
+        return {"a": 5.0, "b": np.ones(n)}
 
     with pytest.warns(UserWarning, match="b must have one shape"):
         cube = sweep_function(uneven, n=[1, 2], executor="serial")
@@ -342,17 +219,8 @@ def test_a_run_is_put_whole_or_not_at_all():
     assert np.isnan(cube.a.values[1])
     with pytest.warns(UserWarning, match="all runs must return the same names, were a, b, then a"):
         sweep_function(
-            lambda run: {"a": 1.0} | ({} if run["n"] else {"b": 1.0}), n=[0, 1], executor="serial"
+            lambda n: {"a": 1.0} | ({} if n else {"b": 1.0}), n=[0, 1], executor="serial"
         )
-
-
-def test_a_file_that_cannot_be_written_costs_no_runs(tmp_path):
-    (tmp_path / "folder").write_text("a file stands where the folder should be")
-    with pytest.warns(UserWarning, match="the cube could not be saved"):
-        cube = sweep(
-            tiny, TOY, lr=[0.1], steps=3, batch_size=8, resume=tmp_path / "folder" / "a.nc"
-        )
-    assert cube.finished.all()
 
 
 def leave(run):
