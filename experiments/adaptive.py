@@ -7,36 +7,15 @@ batches.  It takes about ten minutes on two cores and writes lrcourse/recorded/a
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from sklearn.datasets import load_breast_cancer, load_digits
 
 from experiments.recording import main
-from lrcourse.data import Data, digits, split, words
-from lrcourse.models import mlp
-from lrcourse.sweeps import Factory, sweep, sweep_function
+from lrcourse.chapters.adaptive import METHODS, TASKS, task
+from lrcourse.sweeps import sweep, sweep_function
 
-METHODS: dict[str, dict[str, Any]] = {
-    "SGD": {"optimizer": "sgd"},
-    "momentum": {"optimizer": "sgd", "momentum": 0.9},
-    "Nesterov": {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
-    "AdaGrad": {"optimizer": "adagrad"},
-    "RMSprop": {"optimizer": "rmsprop"},
-    "Adam": {"optimizer": "adam"},
-    "AdamW": {"optimizer": "adamw", "weight_decay": 0.01},
-}
-TEXTS = {f"words, Zipf {zipf:g}": zipf for zipf in (0, 0.5, 1, 1.5)}
-TASKS = [
-    "digits",
-    "digits, six layers",
-    "digits, raw pixels",
-    "tumours, standardised",
-    "tumours, own units",
-    *TEXTS,
-]
 GRID: dict[str, Any] = {
     "task": TASKS,
     "optimizer": list(METHODS),
@@ -51,23 +30,6 @@ QUICK: dict[str, Any] = GRID | {
     "decades": 3,
     "seeds": 2,
 }
-
-
-def task(name: str) -> tuple[Factory, Data]:
-    """Return the model and the data of a task; nothing is downloaded."""
-    if name in TEXTS:
-        return partial(mlp, (500, 4)), words(TEXTS[name])
-    if name.startswith("digits"):
-        raw = split(name, *load_digits(return_X_y=True), scale=False)
-        deep = partial(mlp, (64, 32, 32, 32, 32, 32, 10), "relu")
-        return deep if "six" in name else mlp, raw if "raw" in name else digits()
-    x, y = load_breast_cancer(return_X_y=True)
-    data = split(name, x, y, scale=False)
-    if "standardised" in name:
-        size, mean = data.x_train.std(0), data.x_train.mean(0)
-        scaled = [(part - mean) / size for part in (data.x_train, data.x_val)]
-        data = Data(name, scaled[0], data.y_train, scaled[1], data.y_val)
-    return partial(mlp, (30, 16, 2), "relu"), data
 
 
 def rates(decades: int) -> list[float]:

@@ -9,17 +9,15 @@ lrcourse/recorded/adaptive_decay.nc, 0.3 MB.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from experiments.adaptive import four_digits
 from experiments.recording import main
-from lrcourse.data import Data, digits
+from lrcourse.chapters.adaptive import few
 from lrcourse.models import mlp
 from lrcourse.sweeps import sweep, sweep_function
 
@@ -33,15 +31,6 @@ GRID: dict[str, Any] = {
     "every": 100,
 }
 QUICK: dict[str, Any] = GRID | {"lr": GRID["lr"][4:7:2], "decays": 3, "seeds": 2, "steps": 200}
-
-
-def few(rows: int = 200, wrong: float = 0.2, seed: int = 0) -> Data:
-    """Return the first digits, a part of them with labels drawn at random."""
-    data, rng = digits(), np.random.default_rng(seed)
-    y = data.y_train[:rows].clone()
-    lost = rng.permutation(rows)[: round(wrong * rows)]
-    y[lost] = torch.from_numpy(rng.integers(0, 10, len(lost)))
-    return replace(data, x_train=data.x_train[:rows], y_train=y)
 
 
 def train(run: dict[str, Any]) -> xr.Dataset:

@@ -16,8 +16,9 @@ import numpy as np
 import xarray as xr
 
 from experiments.recording import main
+from lrcourse.chapters.convergence import one_hot
 from lrcourse.curvature import sharpness
-from lrcourse.data import digits, one_hot
+from lrcourse.data import digits
 from lrcourse.models import mlp
 from lrcourse.randomness import seeded
 from lrcourse.sweeps import sweep_function

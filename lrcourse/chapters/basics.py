@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from lrcourse.exercises.checking import Exercise
+from lrcourse.exercises.checking import exercise
+
+_HESSIANS = (
+    [[2.0, 0.0], [0.0, 68.0]],
+    [[3.0, 2.0], [2.0, 3.0]],
+    [[5.0, -1.0, 0.5], [-1.0, 2.0, 0.3], [0.5, 0.3, 1.0]],
+)
+_RNG = np.random.default_rng(0)
+_X = np.linspace(-10, 10, 100)
 
 
+@exercise(cases=[{"hessian": np.array(hessian)} for hessian in _HESSIANS])
 def largest_stable_lr(hessian: Any) -> float:
     """Two over the largest eigenvalue: the steepest direction sets the limit for all.
 
@@ -18,6 +27,41 @@ def largest_stable_lr(hessian: Any) -> float:
     return float(2 / np.linalg.eigvalsh(hessian)[-1])
 
 
+@largest_stable_lr.mistake(
+    "That rate lands exactly on the minimum of the steepest direction. How much further may a "
+    "step go and still end closer than it began?"
+)
+def _onto_the_minimum(hessian: Any) -> Any:
+    return 1 / np.linalg.eigvalsh(hessian)[-1]
+
+
+@largest_stable_lr.mistake(
+    "The diagonal holds the curvatures along the axes. A steeper direction can lie between them: "
+    "eigenvalues see it."
+)
+def _along_the_axes(hessian: Any) -> Any:
+    return 2 / np.max(np.diag(hessian))
+
+
+@largest_stable_lr.mistake("The flattest direction allows that rate. The steepest one decides.")
+def _flattest_decides(hessian: Any) -> Any:
+    return 2 / np.linalg.eigvalsh(hessian)[0]
+
+
+@largest_stable_lr.mistake(
+    "The trace adds all curvatures up. Only the largest one limits the rate."
+)
+def _all_added_up(hessian: Any) -> Any:
+    return 2 / np.trace(hessian)
+
+
+@exercise(
+    cases=[
+        {"curvatures": np.array([2.0, 68.0])},
+        {"curvatures": np.array([1.0, 9.0, 3.0])},
+        {"curvatures": np.array([0.5, 0.1, 7.0, 2.0])},
+    ]
+)
 def best_fixed_lr(curvatures: Any) -> float:
     """The rate at which the flattest and the steepest direction shrink equally fast.
 
@@ -27,6 +71,48 @@ def best_fixed_lr(curvatures: Any) -> float:
     return float(2 / (np.min(curvatures) + np.max(curvatures)))
 
 
+@best_fixed_lr.mistake(
+    "That is the edge of divergence. There the steepest direction makes no progress at all."
+)
+def _edge_of_divergence(curvatures: Any) -> Any:
+    return 2 / np.max(curvatures)
+
+
+@best_fixed_lr.mistake(
+    "That solves the steepest direction in one step. The flattest one then waits longer than it "
+    "must."
+)
+def _steepest_in_one_step(curvatures: Any) -> Any:
+    return 1 / np.max(curvatures)
+
+
+@best_fixed_lr.mistake(
+    "Only the two extremes compete: every direction between them shrinks faster than the slower "
+    "of the two."
+)
+def _mean_of_all(curvatures: Any) -> Any:
+    return 1 / np.mean(curvatures)
+
+
+@best_fixed_lr.mistake(
+    "That is half of it. The two factors 1 - lr * curvature must be equal in size and opposite in "
+    "sign."
+)
+def _half_of_it(curvatures: Any) -> Any:
+    return 1 / (np.min(curvatures) + np.max(curvatures))
+
+
+def _log_steps(condition: float, factor: float) -> float:
+    return float(np.log(factor) / np.log((condition + 1) / (condition - 1)))
+
+
+@exercise(
+    cases=[
+        {"condition": 3.0, "factor": 1000.0},
+        {"condition": 34.0, "factor": 1000.0},
+        {"condition": 100.0, "factor": 10.0},
+    ]
+)
 def steps_needed(condition: float, factor: float) -> int:
     """The least n with ``((condition - 1) / (condition + 1)) ** n <= 1 / factor``.
 
@@ -36,6 +122,34 @@ def steps_needed(condition: float, factor: float) -> int:
     return int(np.ceil(_log_steps(condition, factor)))
 
 
+@steps_needed.mistake("Updates come whole, and the last one must bring the error below the target.")
+def _part_of_an_update(condition: float, factor: float) -> float:
+    return _log_steps(condition, factor)
+
+
+@steps_needed.mistake(
+    "That many halve the task: the loss goes with the square of the error, so the error needs "
+    "twice as many."
+)
+def _for_the_loss(condition: float, factor: float) -> int:
+    return int(np.ceil(_log_steps(condition, factor) / 2))
+
+
+@steps_needed.mistake(
+    "That is for the rate 1 / (largest curvature), which leaves 1 - 1/condition of the error. The "
+    "best rate leaves less."
+)
+def _at_half_the_limit(condition: float, factor: float) -> int:
+    return int(np.ceil(-np.log(factor) / np.log(1 - 1 / condition)))
+
+
+@exercise(
+    cases=[
+        {"x": _X, "y": 2 * _X + 1, "w": 0.0, "b": 0.0, "lr": 0.01},
+        {"x": _X + 3, "y": _X, "w": -1.0, "b": 2.0, "lr": 0.02},
+        {"x": _RNG.normal(size=7), "y": _RNG.normal(size=7), "w": 0.5, "b": -0.5, "lr": 0.1},
+    ]
+)
 def gd_step(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
     """One update of ``w * x + b`` on the mean squared error.
 
@@ -46,103 +160,27 @@ def gd_step(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float
     return float(w - lr * 2 * np.mean(error * x)), float(b - lr * 2 * np.mean(error))
 
 
-def _log_steps(condition: float, factor: float) -> float:
-    return float(np.log(factor) / np.log((condition + 1) / (condition - 1)))
-
-
+@gd_step.mistake("The step goes uphill. Check the sign.")
 def _uphill(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
     return gd_step(x, y, w, b, -lr)
 
 
-def _halved(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
+@gd_step.mistake("The derivative of a square brings a factor 2.")
+def _without_the_two(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
     return gd_step(x, y, w, b, lr / 2)
 
 
+@gd_step.mistake(
+    "The loss is the mean over the points, not their sum. With a sum, the limit of the rate falls "
+    "with every point you add."
+)
 def _summed(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
     return gd_step(x, y, w, b, lr * len(x))
 
 
+@gd_step.mistake(
+    "The bias was updated with the new weight. Both gradients belong to the point before the step."
+)
 def _in_turn(x: Any, y: Any, w: float, b: float, lr: float) -> tuple[float, float]:
     new_w, _ = gd_step(x, y, w, b, lr)
     return new_w, gd_step(x, y, new_w, b, lr)[1]
-
-
-_RNG = np.random.default_rng(0)
-_X = np.linspace(-10, 10, 100)
-_HESSIANS = (
-    [[2.0, 0.0], [0.0, 68.0]],
-    [[3.0, 2.0], [2.0, 3.0]],
-    [[5.0, -1.0, 0.5], [-1.0, 2.0, 0.3], [0.5, 0.3, 1.0]],
-)
-
-_eig = np.linalg.eigvalsh
-
-EXERCISES = {
-    "largest_stable_lr": Exercise(
-        largest_stable_lr,
-        [{"hessian": np.array(h)} for h in _HESSIANS],
-        mistakes={
-            "That rate lands exactly on the minimum of the steepest direction. How much further "
-            "may a step go and still end closer than it began?": lambda hessian: (
-                1 / _eig(hessian)[-1]
-            ),
-            "The diagonal holds the curvatures along the axes. A steeper direction can lie between "
-            "them: eigenvalues see it.": lambda hessian: 2 / np.max(np.diag(hessian)),
-            "The flattest direction allows that rate. The steepest one decides.": lambda hessian: (
-                2 / _eig(hessian)[0]
-            ),
-            "The trace adds all curvatures up. "
-            "Only the largest one limits the rate.": lambda hessian: 2 / np.trace(hessian),
-        },
-    ),
-    "best_fixed_lr": Exercise(
-        best_fixed_lr,
-        [{"curvatures": np.array(c)} for c in ([2.0, 68.0], [1.0, 9.0, 3.0], [0.5, 0.1, 7.0, 2.0])],
-        mistakes={
-            "That is the edge of divergence. There the steepest direction makes no progress "
-            "at all.": lambda curvatures: 2 / np.max(curvatures),
-            "That solves the steepest direction in one step. The flattest one then waits longer "
-            "than it must.": lambda curvatures: 1 / np.max(curvatures),
-            "Only the two extremes compete: every direction between them shrinks faster than the "
-            "slower of the two.": lambda curvatures: 1 / np.mean(curvatures),
-            "That is half of it. The two factors 1 - lr * curvature must be equal in size and "
-            "opposite in sign.": lambda curvatures: 1 / (np.min(curvatures) + np.max(curvatures)),
-        },
-    ),
-    "steps_needed": Exercise(
-        steps_needed,
-        [
-            {"condition": 3.0, "factor": 1000.0},
-            {"condition": 34.0, "factor": 1000.0},
-            {"condition": 100.0, "factor": 10.0},
-        ],
-        mistakes={
-            "Updates come whole, and the last one must bring the error below "
-            "the target.": _log_steps,
-            "That many halve the task: the loss goes with the square of the error, so the error "
-            "needs twice as many.": lambda condition, factor: int(
-                np.ceil(_log_steps(condition, factor) / 2)
-            ),
-            "That is for the rate 1 / (largest curvature), which leaves 1 - 1/condition of the "
-            "error. The best rate leaves less.": lambda condition, factor: int(
-                np.ceil(-np.log(factor) / np.log(1 - 1 / condition))
-            ),
-        },
-    ),
-    "gd_step": Exercise(
-        gd_step,
-        [
-            {"x": _X, "y": 2 * _X + 1, "w": 0.0, "b": 0.0, "lr": 0.01},
-            {"x": _X + 3, "y": _X, "w": -1.0, "b": 2.0, "lr": 0.02},
-            {"x": _RNG.normal(size=7), "y": _RNG.normal(size=7), "w": 0.5, "b": -0.5, "lr": 0.1},
-        ],
-        mistakes={
-            "The step goes uphill. Check the sign.": _uphill,
-            "The derivative of a square brings a factor 2.": _halved,
-            "The loss is the mean over the points, not their sum. "
-            "With a sum, the limit of the rate falls with every point you add.": _summed,
-            "The bias was updated with the new weight. "
-            "Both gradients belong to the point before the step.": _in_turn,
-        },
-    ),
-}

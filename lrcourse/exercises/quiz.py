@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 from lrcourse._checks import instance
 
@@ -27,7 +26,27 @@ _STYLE = """
 
 
 class Quiz:
-    """One question; it shows itself as HTML, and as plain text where there is none."""
+    """One question; it shows itself as HTML, and as plain text where there is none.
+
+    Parameters
+    ----------
+    question : str
+        Plain text.
+    choices : mapping of str to (bool, str)
+        Answer → whether it is right, and why; exactly one is right.
+
+    Raises
+    ------
+    ValueError
+        When there are fewer than two choices, or not exactly one is right.
+
+    Examples
+    --------
+    >>> Quiz("Is 1 < 2?", {"yes": (True, "By one."), "no": (False, "Count.")})
+    Is 1 < 2?
+      ( ) yes
+      ( ) no
+    """
 
     def __init__(self, question: str, choices: Mapping[str, tuple[bool, str]]) -> None:
         instance("question", question, str, "text")
@@ -58,15 +77,20 @@ class Quiz:
         return f'<style>{_STYLE}</style><fieldset class="lrq">{legend}{"".join(rows)}</fieldset>'
 
 
-def quiz(question: str, choices: Mapping[str, tuple[bool, str]]) -> Any:
-    """A question whose answers show themselves when chosen.
+def quiz(question: str, choices: Mapping[str, tuple[bool, str]]) -> Quiz:
+    """Ask a question whose answers show themselves when chosen.
 
     Parameters
     ----------
     question : str
         Plain text.
-    choices : mapping
-        Answer → (whether it is right, why); exactly one is right.
+    choices : mapping of str to (bool, str)
+        Answer → whether it is right, and why; exactly one is right.
+
+    Returns
+    -------
+    Quiz
+        Shows itself in a notebook and in the built book.
 
     Raises
     ------
