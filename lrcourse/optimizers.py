@@ -14,7 +14,7 @@ for surfaces; models are trained by `lrcourse.training`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
@@ -22,32 +22,47 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from lrcourse._checks import count, flag, instance, number
+from lrcourse._checks import count, instance, number
+from lrcourse._limits import LIMITS, limited
+from lrcourse.grids import Axis, axes_of, is_axis, known, words
 from lrcourse.surfaces import Surface
+
+__all__ = [
+    "GD", "AdaGrad", "Adam", "AdamW", "Momentum", "RMSprop", "Rule", "Trajectory", "descend",
+    "descents", "per_run",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 Numbers = float | Array
 State = dict[str, Array]
 
-_LIMITS: dict[str, dict[str, Any]] = {
-    "momentum": {"low": 0, "high": 1},
-    "alpha": {"low": 0, "high": 1},
-    "betas": {"low": 0, "high": 1, "open_high": True},
-    "eps": {"low": 0},
-    "weight_decay": {"low": 0},
-}
-
 
 def _checked(name: str, value: Any) -> Any:
     """A hyperparameter as a plain number, or as an array if there are several."""
+    if name == "betas":
+        if isinstance(value, tuple | list) and len(value) == 2 and any(map(np.ndim, value)):
+            return tuple(np.array([_checked("betas", (b, b))[0] for b in beta]) for beta in value)
+        return limited(name, value)
     if np.ndim(value) > 0:
         return np.array([_checked(name, one) for one in value])
-    return flag(name, value) if name == "nesterov" else number(name, value, **_LIMITS[name])
+    check: Callable[[str, Any], Any] = LIMITS.get(name, number)  # learners' rules have own names
+    return check(name, value)
 
 
 def per_run(values: ArrayLike) -> Any:
-    """Give a hyperparameter of shape (...) the axis that lines it up with parameters (..., d).
+    """Give a hyperparameter the axis that lines it up with parameters.
 
+    Parameters
+    ----------
+    values : array_like, shape (...)
+        A number, or one for each run.
+
+    Returns
+    -------
+    ndarray, shape (..., 1)
+
+    Examples
+    --------
     >>> per_run(np.array([0.1, 0.2, 0.3])).shape
     (3, 1)
     """
@@ -60,34 +75,48 @@ class Rule:
 
     Parameters
     ----------
-    weight_decay : the factor of the L2 penalty ``weight_decay * |params|² / 2``, whose gradient is
-        added to that of the loss.
+    weight_decay : float or ndarray, default 0.0
+        The factor of the L2 penalty ``weight_decay * |params|² / 2``, whose gradient is added to
+        that of the loss.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a hyperparameter that is no finite number, or beyond its limits.
+
+    Examples
+    --------
+    >>> class SignDescent(Rule):
+    ...     def direction(self, grad, state, t):
+    ...         return np.sign(grad), state
+    >>> from lrcourse.surfaces import parabola
+    >>> descend(SignDescent(), parabola(), start=[1.0], rates=[0.25, 0.25]).x[:, 0]
+    array([1.  , 0.75, 0.5 ])
     """
 
     weight_decay: Numbers = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         for name in self.hyperparameters():
-            value = getattr(self, name)
-            if name == "betas":
-                if not isinstance(value, tuple | list) or len(value) != 2:
-                    raise ValueError(f"betas must be two numbers >= 0 and < 1, was {value!r}")
-                checked: Any = tuple(_checked(name, beta) for beta in value)
-            else:
-                checked = _checked(name, value)
-            object.__setattr__(self, name, checked)
+            object.__setattr__(self, name, _checked(name, getattr(self, name)))
 
     @classmethod
     def hyperparameters(cls) -> list[str]:
-        """The names of what can be set, besides the rate.
+        """Return the names of what can be set, besides the rate.
 
+        Returns
+        -------
+        list of str
+
+        Examples
+        --------
         >>> Adam.hyperparameters()
         ['weight_decay', 'betas', 'eps']
         """
         return [f.name for f in fields(cls)]
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def spans(self) -> tuple[int, ...]:
         """The leading axes that the hyperparameters span; () when all are single numbers."""
         values = [getattr(self, name) for name in self.hyperparameters() if name != "betas"]
         return np.broadcast_shapes(*map(np.shape, [*values, *getattr(self, "betas", ())]))
@@ -98,11 +127,35 @@ class Rule:
         return type(self).__name__
 
     def init(self, params: Array) -> State:
-        """What the rule remembers before its first update."""
+        """Return what the rule remembers before its first update.
+
+        Parameters
+        ----------
+        params : ndarray, shape (..., d)
+            Where the descent starts.
+
+        Returns
+        -------
+        dict of str to ndarray, each of shape (..., d)
+        """
         return {}
 
     def direction(self, grad: Array, state: State, t: int) -> tuple[Array, State]:
-        """The direction of update `t`, counted from 0, and what the rule then remembers."""
+        """Return the direction of an update, and what the rule remembers after it.
+
+        Parameters
+        ----------
+        grad : ndarray, shape (..., d)
+            The gradient, L2 penalty included.
+        state : dict of str to ndarray
+            What the rule remembers, from `init` or from the update before.
+        t : int
+            The number of the update, counted from 0.
+
+        Returns
+        -------
+        tuple of (ndarray of shape (..., d), dict)
+        """
         raise NotImplementedError
 
     def update(
@@ -110,6 +163,24 @@ class Rule:
     ) -> tuple[Array, State]:
         """Update the parameters once: ``params - lr * direction``.
 
+        Parameters
+        ----------
+        params, grad : ndarray, shape (..., d)
+            The parameters and the gradient of the loss there.
+        state : dict of str to ndarray
+            What the rule remembers, from `init` or from the update before.
+        lr : float or ndarray, shape (...)
+            The rate of this update.
+        t : int
+            The number of the update, counted from 0.
+
+        Returns
+        -------
+        tuple of (ndarray of shape (..., d), dict)
+            The new parameters and the new state.
+
+        Examples
+        --------
         >>> params = np.array([1.0, 2.0])
         >>> GD().update(params, grad=np.array([1.0, 1.0]), state={}, lr=0.5, t=0)
         (array([0.5, 1.5]), {})
@@ -121,7 +192,18 @@ class Rule:
 
 @dataclass(frozen=True)
 class GD(Rule):
-    """Gradient descent: the direction is the gradient."""
+    """Gradient descent: the direction is the gradient.
+
+    Parameters
+    ----------
+    weight_decay : float or ndarray, default 0.0
+        As in `Rule`.
+
+    Examples
+    --------
+    >>> GD().direction(np.array([1.0, -2.0]), {}, t=0)
+    (array([ 1., -2.]), {})
+    """
 
     def direction(self, grad: Array, state: State, t: int) -> tuple[Array, State]:
         return grad, state
@@ -136,8 +218,29 @@ class Momentum(Rule):
     ``momentum * velocity + grad``.  On a bowl of curvature c plain momentum converges if and
     only if ``0 < lr * c < 2 * (1 + momentum)``.
 
-    (Polyak, 1964; Sutskever et al., 2013, section 2.  The rate stands outside the velocity, as in
-    torch; Keras puts it inside, so the two part when the rate changes.)
+    Parameters
+    ----------
+    momentum : float or ndarray, default 0.9
+        The share of the velocity that an update keeps, at least 0 and below 1.
+    nesterov : bool or ndarray, default False
+        Whether to look one push ahead.
+    weight_decay : float or ndarray, default 0.0
+        As in `Rule`.
+
+    References
+    ----------
+    Polyak, 1964; Sutskever et al., 2013, section 2.
+
+    Elsewhere
+    ---------
+    The rate stands outside the velocity, as in torch; Keras puts it inside, so the two part when
+    the rate changes.
+
+    Examples
+    --------
+    >>> velocity = {"velocity": np.array([1.0])}
+    >>> Momentum(0.5).direction(np.array([1.0]), velocity, t=1)[0]
+    array([1.5])
     """
 
     momentum: Numbers = 0.9
@@ -164,7 +267,21 @@ class AdaGrad(Rule):
     Each parameter gets its own rate, which can only fall: with steady gradients every update is
     ``lr / sqrt(t + 1)`` long.
 
-    (Duchi, Hazan and Singer, 2011.)
+    Parameters
+    ----------
+    eps : float or ndarray, default 1e-10
+        Added outside the root.
+    weight_decay : float or ndarray, default 0.0
+        As in `Rule`.
+
+    References
+    ----------
+    Duchi, Hazan and Singer, 2011.
+
+    Examples
+    --------
+    >>> AdaGrad().direction(np.array([2.0]), {"sum": np.array([12.0])}, t=3)[0]
+    array([0.5])
     """
 
     eps: Numbers = 1e-10
@@ -184,7 +301,23 @@ class RMSprop(Rule):
     ``square = alpha * square + (1 - alpha) * grad²``, from 0.  The average starts too small, so the
     first update is ``1 / sqrt(1 - alpha)`` times the rate: ten times, by default.
 
-    (Tieleman and Hinton, 2012, lecture 6.5.)
+    Parameters
+    ----------
+    alpha : float or ndarray, default 0.99
+        The share of the average that an update keeps, at least 0 and below 1.
+    eps : float or ndarray, default 1e-8
+        Added outside the root.
+    weight_decay : float or ndarray, default 0.0
+        As in `Rule`.
+
+    References
+    ----------
+    Tieleman and Hinton, 2012, lecture 6.5.
+
+    Examples
+    --------
+    >>> RMSprop().direction(np.array([0.03]), {"square": np.zeros(1)}, t=0)[0].round(3)
+    array([10.])
     """
 
     alpha: Numbers = 0.99
@@ -209,11 +342,22 @@ class Adam(Rule):
 
     Parameters
     ----------
-    betas : how much of ``mean`` and of ``square`` an update keeps.
-    eps : added outside the root, after the correction.
-    weight_decay : L2, inside the gradient: the division then rescales it too.  See `AdamW`.
+    betas : pair of float or of ndarray, default (0.9, 0.999)
+        The shares of ``mean`` and of ``square`` that an update keeps, at least 0 and below 1.
+    eps : float or ndarray, default 1e-8
+        Added outside the root, after the correction.
+    weight_decay : float or ndarray, default 0.0
+        L2, inside the gradient: the division then rescales it too.  See `AdamW`.
 
-    (Kingma and Ba, 2015, algorithm 1.)
+    References
+    ----------
+    Kingma and Ba, 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> rule = Adam()
+    >>> rule.direction(np.array([1e-3, -50.0]), rule.init(np.zeros(2)), t=0)[0].round(3)
+    array([ 1., -1.])
     """
 
     betas: tuple[Numbers, Numbers] = (0.9, 0.999)
@@ -236,8 +380,22 @@ class Adam(Rule):
 class AdamW(Adam):
     """Adam with decoupled weight decay: parameters shrink by ``1 - lr * weight_decay``, undivided.
 
-    (Loshchilov and Hutter, 2019, algorithm 2, with `lr` for their schedule multiplier, as in
-    torch.)
+    Parameters
+    ----------
+    betas, eps
+        As in `Adam`.
+    weight_decay : float or ndarray, default 0.01
+        The decay of an update, divided by its rate.
+
+    References
+    ----------
+    Loshchilov and Hutter, 2019, algorithm 2, with `lr` for their schedule multiplier, as in torch.
+
+    Examples
+    --------
+    >>> rule, params = AdamW(weight_decay=0.5), np.array([2.0])
+    >>> rule.update(params, np.zeros(1), rule.init(params), lr=0.1, t=0)[0]
+    array([1.9])
     """
 
     weight_decay: Numbers = field(default=0.01, kw_only=True)
@@ -251,11 +409,21 @@ class AdamW(Adam):
 
 
 class Trajectory(NamedTuple):
-    """What `descend` returns: points visited, their losses, and where a run was given up."""
+    """What `descend` returns: points visited, their losses, and where a run was given up.
 
-    x: Array  # (..., steps + 1, d)
-    loss: Array  # (..., steps + 1)
-    diverged_at: NDArray[np.int64]  # (...), -1 for never
+    Attributes
+    ----------
+    x : ndarray of float, shape (..., steps + 1, d)
+        The points, the start first.
+    loss : ndarray of float, shape (..., steps + 1)
+        Their losses.
+    diverged_at : ndarray of int, shape (...)
+        The first point that was not followed, -1 for never.
+    """
+
+    x: Array
+    loss: Array
+    diverged_at: NDArray[np.int64]
 
 
 def descend(
@@ -274,24 +442,45 @@ def descend(
 
     Parameters
     ----------
-    rule : its hyperparameters are numbers, or arrays over the leading axes.
-    start : shape (..., d).
-    rates : shape (..., steps); the last axis is time: update t uses ``rates[..., t]``.
-    noise : added to the gradients, shape (..., steps, d).
-    bound : largest size of a loss that is still followed.
+    rule : Rule
+        Its hyperparameters are numbers, or arrays over the leading axes.
+    surface : Surface
+        A loss of d parameters.
+    start : array_like of float, shape (..., d)
+        Where each run begins.
+    rates : array_like of float, shape (..., steps)
+        The last axis is time: update t uses ``rates[..., t]``.
+    noise : array_like of float, shape (..., steps, d), default 0.0
+        Added to the gradients.
+    bound : float, default 1e12
+        The largest size of a loss that is still followed.
 
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    TypeError
+        If `rule` or `surface` is none.
+    ValueError
+        For rates below 0 or not finite, and for points of another number of parameters.
+
+    Examples
+    --------
     >>> from lrcourse.surfaces import parabola
     >>> path = descend(GD(), parabola(), start=[1.0], rates=[0.25, 0.25, 0.5])
     >>> path.x[:, 0], path.loss
     (array([1.  , 0.5 , 0.25, 0.  ]), array([1.    , 0.25  , 0.0625, 0.    ]))
     """
+    _are(surface, rule)
     start, rates, noise = surface.points(start), np.asarray(rates, float), np.asarray(noise, float)
     wrong = rates[~((rates >= 0) & np.isfinite(rates))] if rates.ndim else rates[None]
     if wrong.size:
         raise ValueError(f"rates must be finite numbers >= 0, one for each update, was {wrong[0]}")
     steps, dim = rates.shape[-1], surface.dim
     noise = np.broadcast_to(noise, np.broadcast_shapes(noise.shape, (steps, dim)))
-    runs = np.broadcast_shapes(start.shape[:-1], rates.shape[:-1], noise.shape[:-2], rule.shape)
+    runs = np.broadcast_shapes(start.shape[:-1], rates.shape[:-1], noise.shape[:-2], rule.spans)
     x = np.array(np.broadcast_to(start, (*runs, dim)))
     state = rule.init(x)
     # Time goes first, so that each update writes one contiguous block.
@@ -322,157 +511,164 @@ def descents(
 ) -> xr.Dataset:
     """Run a grid of descents: every setting given as a sequence becomes a dimension.
 
-    A list, range or array of values, or a dict label -> value, spans a dimension named like the
-    argument.  `surface` and `rule` come first, the settings follow as given, `seed` is last of all.
-    The same seed brings the same noise to every cell of the grid, and to a run on its own, so cells
-    differ by their settings and not by luck.  A schedule moves the rate alone, not the momentum.
+    The grammar is that of `lrcourse.grids`, as in `lrcourse.sweep`: a list, range or array of
+    values, or a dict from labels to values, spans a dimension named like the argument.  `surface`
+    and `rule` come first, the settings follow as given, `seed` is last of all.  The same seed
+    brings the same noise to every cell of the grid, and to a run on its own, so cells differ by
+    their settings and not by luck.  A schedule moves the rate alone, not the momentum.
 
     Parameters
     ----------
-    surface : a `Surface` of d parameters; several must have the same d.
-    rule : a `Rule`; by default gradient descent, to which `momentum` can be given.
-    steps : number of updates, at least 1.
-    bound : a loss beyond this in size counts as diverged, see `descend`.
-    lr : the rate, >= 0, or a schedule; beside `schedule`, the factor on it, 1 by default.
-    schedule : a function from an array of updates to their rates, as in `lrcourse.schedules`.
-    start : d coordinates, or a number if d is 1; `surface.start` by default.
-    noise : standard deviation of the normal noise added to each component of the gradient.
-    seed : an integer, 0 by default.
-    momentum, nesterov, alpha, betas, eps, weight_decay : replace those of the rule, which must
-        have them.
+    surface : Surface
+        A loss of d parameters; several must have the same d.
+    rule : Rule, default Momentum(0.0)
+        The default is gradient descent, to which `momentum` can be given.
+    steps : int, default 100
+        The number of updates, at least 1.
+    bound : float, default 1e12
+        A loss beyond this in size counts as diverged, see `descend`.
+    lr : float or schedule
+        The rate, at least 0; beside `schedule`, the factor on it, 1 by default.
+    schedule : callable
+        A function from an array of updates to their rates, as in `lrcourse.schedules`.
+    start : sequence of float
+        d coordinates, or a number if d is 1; ``surface.start`` by default.
+    noise : float, default 0.0
+        The standard deviation of the normal noise added to each component of the gradient.
+    seed : int, default 0
+        Decides the noise.
+    **settings
+        ``momentum``, ``nesterov``, ``alpha``, ``betas``, ``eps`` and ``weight_decay`` replace those
+        of the rule, which must have them.
 
     Returns
     -------
-    A Dataset over these dimensions and ``step`` = 0 ... steps, where step 0 is the start.  ``x0``,
-    ``x1``, ... and ``loss`` after so many updates.  ``rate`` of the update that leaves the step, so
-    NaN at the last one.  ``diverged_at``, the first step whose loss was not finite or beyond
-    `bound`, -1 for never; from there on all else is NaN.
+    Dataset
+        Over these dimensions and ``step`` = 0 ... steps, where step 0 is the start: ``x0``, ``x1``,
+        ... and ``loss`` after so many updates, and ``used``, the rate of the update that leaves the
+        step, so NaN at the last one.  ``diverged_at`` is the first step whose loss was not finite
+        or beyond `bound`, -1 for never; from there on all else is NaN.
 
+    Raises
+    ------
+    TypeError
+        For what is no surface, no rule or no setting of the rule, for a generator or a set, and
+        if neither `lr` nor `schedule` is given.
+    ValueError
+        For a value beyond its limits, which are those of a sweep, and for a dimension that is empty
+        or holds a value twice.
+
+    Examples
+    --------
     >>> from lrcourse.surfaces import parabola
     >>> runs = descents(parabola(), lr=[0.1, 0.5, 1.0, 1.1], start=1.0, steps=300)
     >>> runs.x0.sel(step=2).values.round(2), runs.diverged_at.values
     (array([0.64, 0.  , 1.  , 1.44]), array([-1, -1, -1, 76]))
     """
     for name, value in (("surface", surface), ("rule", rule)):
-        if axis := _axis(name, value):
+        if is_axis(name, value):
             given = {"surface": surface, "rule": rule, "steps": steps, "bound": bound, **settings}
-            return _stack(name, {label: descents(**{**given, name: axis[label]}) for label in axis})
-    instance("surface", surface, Surface, "a Surface such as parabola()")  # type: ignore[type-abstract]
-    instance("rule", rule, Rule, "a Rule such as GD() or Adam()")
-    steps, bound = count("steps", steps, low=1), number("bound", bound, low=0)
-    known = ["lr", "schedule", "start", "noise", "seed", *rule.hyperparameters()]
-    for name in settings:
-        if name not in known:
-            raise TypeError(f"{rule.label} has no setting {name!r}, it has {', '.join(known)}")
+            axis = Axis(name, value)
+            return _stacked(axis, [descents(**{**given, name: one}) for one in axis.values])
+    _are(surface, rule)
+    if rule.spans:
+        raise ValueError(
+            f"rule must have one value for each hyperparameter, the others span the grid as "
+            f"arguments of their own, was {rule!r}"
+        )
+    steps, bound = limited("steps", steps), number("bound", bound, low=0)
+    known(
+        list(settings),
+        ["lr", "schedule", "start", "noise", "seed", *rule.hyperparameters()],
+        f"setting of {rule.label}",
+    )
     if callable(settings.get("lr")) and "schedule" not in settings:
-        settings["schedule"] = settings.pop("lr")
+        settings = {"schedule" if n == "lr" else n: value for n, value in settings.items()}
     if "lr" not in settings and "schedule" not in settings:
         raise TypeError("descents needs lr or schedule")
-    if "seed" in settings:
-        settings["seed"] = settings.pop("seed")  # its dimension comes last
+    if len(getattr(settings.get("start"), "shape", ())) == 2:  # an array with a start in each row
+        settings["start"] = [tuple(point) for point in np.asarray(settings["start"]).tolist()]
+    dim = surface.dim
+    axes = axes_of(settings, {"start": dim} if dim > 1 else {})
+
+    def spread(name: str, check: Callable[[Any], Any], default: Any = None) -> Array:
+        """The checked values of a setting, laid along its dimension of the grid."""
+        for axis in axes:
+            if axis.name == name:
+                values = np.array([check(value) for value in axis.values])
+                place = [-1 if other is axis else 1 for other in axes]
+                return values.reshape(*place, *values.shape[1:])
+        return np.asarray(check(settings.get(name, default)))
 
     def kicks(seed: Any) -> Array:
-        return np.random.default_rng(count("seed", seed)).standard_normal((steps, surface.dim))
+        return np.random.default_rng(count("seed", seed)).standard_normal((steps, dim))
 
-    point = (surface.dim,) if surface.dim > 1 else ()
-    grid = _Grid(settings, {"start": point, "betas": (2,)})
-    lr = grid.spread("lr", lambda value: number("lr", value, low=0), 1.0)
-    rates = per_run(lr) * grid.spread("schedule", lambda value: _rates(value, steps), np.ones_like)
-    noise = grid.spread("noise", lambda value: number("noise", value, low=0), 0.0)
+    def limit(name: str) -> Callable[[Any], Any]:
+        return lambda value: _checked(name, value)
+
+    rates = per_run(spread("lr", limit("lr"), 1.0)) * spread("schedule", lambda s: _rates(s, steps))
+    noise = spread("noise", limit("noise"), 0.0)
     changes: dict[str, Any] = {
-        name: grid.spread(name) for name in rule.hyperparameters() if name in settings
+        name: spread(name, limit(name)) for name in rule.hyperparameters() if name in settings
     }
     if "betas" in changes:
         changes["betas"] = tuple(np.moveaxis(changes["betas"], -1, 0))
     path = descend(
         replace(rule, **changes),
         surface,
-        grid.spread("start", lambda value: _point(value, surface.dim), surface.start),
+        spread("start", lambda value: _point(value, dim), surface.start),
         rates,
-        noise=noise[..., None, None] * grid.spread("seed", kicks, 0),
+        noise=noise[..., None, None] * spread("seed", kicks, 0),
         bound=bound,
     )
-    step = np.arange(steps + 1)
+    step, dims = np.arange(steps + 1), [axis.name for axis in axes]
     last = per_run(np.where(path.diverged_at < 0, steps, path.diverged_at))
-    rate = np.where(step < last, np.append(rates, rates[..., -1:], axis=-1), np.nan)
-    over = [*grid.dims, "step"]
+    used = np.where(step < last, np.append(rates, rates[..., -1:], axis=-1), np.nan)
+    shared = {
+        name: value if type(value) in (int, float) else words(value)
+        for name, value in settings.items()
+        if name not in dims
+    }
+    over = [*dims, "step"]
     return xr.Dataset(
-        {f"x{i}": (over, path.x[..., i]) for i in range(surface.dim)}
-        | {"loss": (over, path.loss), "rate": (over, rate)}
-        | {"diverged_at": (grid.dims, path.diverged_at)},
-        grid.coords | {"step": step},
-        {"surface": surface.label, "rule": repr(rule), "steps": steps, "bound": bound} | grid.attrs,
+        {f"x{i}": (over, path.x[..., i]) for i in range(dim)}
+        | {"loss": (over, path.loss), "used": (over, used)}
+        | {"diverged_at": (dims, path.diverged_at)},
+        {axis.name: axis.labels for axis in axes} | {"step": step},
+        {"surface": surface.label, "rule": repr(rule), "steps": steps, "bound": bound} | shared,
     )
 
 
-class _Grid:
-    """The settings of many runs: each has one value, or values along a dimension of its own."""
-
-    def __init__(self, settings: dict[str, Any], single: dict[str, tuple[int, ...]]) -> None:
-        self.settings = settings
-        axes = {name: _axis(name, value, single.get(name, ())) for name, value in settings.items()}
-        self.axes = {name: axis for name, axis in axes.items() if axis}
-        self.dims = list(self.axes)
-        self.coords: dict[str, Any] = {name: list(axis) for name, axis in self.axes.items()}
-        self.attrs = {
-            name: value if type(value) in (int, float) else str(value)
-            for name, value in settings.items()
-            if name not in self.axes
-        }
-
-    def spread(
-        self, name: str, check: Callable[[Any], Any] = np.asarray, default: Any = None
-    ) -> Array:
-        """The checked values of a setting, laid along its dimension of the grid."""
-        if name not in self.axes:
-            return np.asarray(check(self.settings.get(name, default)))
-        values = np.array([check(value) for value in self.axes[name].values()])
-        place = [len(values) if dim == name else 1 for dim in self.dims]
-        return values.reshape(*place, *values.shape[1:])
+def _are(surface: Any, rule: Any) -> None:
+    instance("surface", surface, Surface, "a Surface such as parabola()")  # type: ignore[type-abstract]
+    instance("rule", rule, Rule, "a Rule such as GD() or Adam()")
 
 
-def _axis(name: str, value: Any, single: tuple[int, ...] = ()) -> dict[Any, Any]:
-    """Label -> value for a setting that spans a dimension; empty for a value of shape `single`."""
-    if isinstance(value, Mapping):
-        axis = dict(value)
-    elif np.shape(value) in [(), single]:
-        return {}
-    else:
-        axis = {_label(one): one for one in value}
-        if len(axis) < len(value):
-            raise ValueError(f"{name} must not repeat a value (a dict can), was {value!r}")
-    if not axis:
-        raise ValueError(f"{name} must have at least one value, was {value!r}")
-    return axis
-
-
-def _label(value: Any) -> Any:
-    if np.ndim(value) > 0:
-        return f"({', '.join(f'{one:g}' for one in value)})"
-    if isinstance(value, Surface | Rule):
-        return value.label
-    return repr(value) if callable(value) else value
-
-
-def _stack(name: str, runs: dict[Any, xr.Dataset]) -> xr.Dataset:
-    first, *others = runs.values()
-    if any(set(run) != set(first) for run in others):
-        raise ValueError(f"{name} must all have as many parameters, was {list(runs)}")
+def _stacked(axis: Axis, runs: list[xr.Dataset]) -> xr.Dataset:
+    if any(set(run) != set(runs[0]) for run in runs):
+        labels = axis.labels.tolist()
+        raise ValueError(f"{axis.name} must all have as many parameters, was {labels}")
     stacked = xr.concat(
-        [first, *others], name, data_vars="all", coords="minimal", compat="override",
+        runs, axis.name, data_vars="all", coords="minimal", compat="override",
         join="exact", combine_attrs="drop_conflicts",
     )  # fmt: skip
-    return stacked.assign_coords({name: list(runs)})
+    return stacked.assign_coords({axis.name: axis.labels})
 
 
 def _rates(schedule: Any, steps: int) -> Array:
+    if schedule is None:
+        return np.ones(steps)
     if not callable(schedule):
         raise TypeError(f"schedule must be a function such as Cosine(0.1, 100), was {schedule!r}")
     return np.broadcast_to(np.asarray(schedule(np.arange(steps)), dtype=float), (steps,))
 
 
 def _point(value: Any, dim: int) -> Array:
-    point = np.atleast_1d(np.asarray(value, dtype=float))
+    must = f"start must be {dim} finite coordinate{'s' * (dim > 1)}"
+    try:
+        point = np.atleast_1d(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        raise TypeError(f"{must}, was {value!r}") from None
     if point.shape != (dim,) or not np.isfinite(point).all():
-        raise ValueError(f"start must be {dim} finite coordinates, was {value!r}")
+        raise ValueError(f"{must}, was {value!r}")
     return point

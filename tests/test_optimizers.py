@@ -2,14 +2,17 @@
 
 import pickle
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrcourse.grids import axes_of
 from lrcourse.optimizers import (
     GD,
     AdaGrad,
@@ -20,6 +23,7 @@ from lrcourse.optimizers import (
     Rule,
     descend,
     descents,
+    per_run,
 )
 from lrcourse.schedules import Constant, Cosine, warmup
 from lrcourse.surfaces import (
@@ -274,7 +278,7 @@ def test_every_cell_of_a_grid_is_the_run_on_its_own(rule, grid):
             Rosenbrock(), rule, **settings, schedule=schedule[one.schedule.item()],
             noise=0.1, seed=int(one.seed), steps=60,
         )  # fmt: skip
-        for name in ("x0", "x1", "loss", "rate"):
+        for name in ("x0", "x1", "loss", "used"):
             np.testing.assert_allclose(one[name], alone[name], rtol=1e-9, atol=1e-12)
         assert one.diverged_at == alone.diverged_at
 
@@ -305,6 +309,67 @@ def test_a_grid_can_be_saved(tmp_path):
     xr.testing.assert_identical(xr.load_dataset(tmp_path / "runs.nc"), runs)
 
 
+SAME_GRID = {
+    "list": [0.1, 0.2, 0.3],
+    "tuple": (0.1, 0.2, 0.3),
+    "array": np.array([0.1, 0.2, 0.3]),
+    "tensor": torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64),
+    "series": pd.Series([0.1, 0.2, 0.3], index=[7, 8, 9]),
+    "dataarray": xr.DataArray([0.1, 0.2, 0.3], dims="lr"),
+    "values": {"a": 0.1, "b": 0.2, "c": 0.3}.values(),
+}
+
+
+@pytest.mark.parametrize("lr", SAME_GRID.values(), ids=SAME_GRID)
+def test_whatever_holds_values_in_an_order_spans_the_same_grid(lr):
+    runs = descents(parabola(), lr=lr, start=1.0, steps=3)
+    xr.testing.assert_identical(runs, descents(parabola(), lr=[0.1, 0.2, 0.3], start=1.0, steps=3))
+
+
+def test_a_dict_gives_labels_and_may_repeat_values():
+    runs = descents(parabola(), lr={"slow": 0.1, "again": 0.1}, start={"left": -1.0}, steps=3)
+    assert list(runs.lr.values) == ["slow", "again"]
+    assert list(runs.start.values) == ["left"]
+    np.testing.assert_array_equal(runs.x0.sel(lr="slow"), runs.x0.sel(lr="again"))
+
+
+def test_labels_are_those_of_a_sweep():
+    schedules = [Constant(0.1), Cosine(0.1, 9)]
+    settings = {"schedule": schedules, "betas": [(0.5, 0.9), (0.9, 0.99)], "seed": range(2)}
+    runs = descents(parabola(), Adam(), **settings, steps=3)
+    for axis in axes_of(settings):
+        np.testing.assert_array_equal(runs[axis.name], axis.labels)
+
+
+@pytest.mark.parametrize("start", [[(1, 2), (2, 1)], np.array([[1, 2], [2, 1]])], ids=type)
+def test_starts_come_as_points_or_as_rows_of_an_array(start):
+    runs = descents(ravine(), lr=0.01, start=start, steps=1)
+    assert list(runs.start.values) == ["(1, 2)", "(2, 1)"]
+    np.testing.assert_array_equal(runs.x1.sel(step=0), [2, 1])
+
+
+@pytest.mark.parametrize("betas", [(0.5, 0.9), [0.5, 0.9], np.array([0.5, 0.9])], ids=type)
+def test_a_pair_of_betas_is_one_value(betas):
+    runs = descents(parabola(), Adam(), lr=0.1, betas=betas, start=1.0, steps=5)
+    alone = descents(parabola(), Adam(betas=(0.5, 0.9)), lr=0.1, start=1.0, steps=5)
+    assert runs.loss.dims == ("step",)
+    np.testing.assert_array_equal(runs.loss, alone.loss)
+
+
+def test_a_rule_may_have_hyperparameters_of_its_own():
+    @dataclass(frozen=True)
+    class Power(Rule):
+        power: float = 1.0
+
+        def direction(self, grad, state, t):
+            return np.sign(grad) * np.abs(grad) ** per_run(self.power), state
+
+    runs = descents(parabola(), Power(), power=[0.0, 1.0], lr=0.25, start=1.0, steps=1)
+    np.testing.assert_array_equal(runs.x0.sel(step=1), [0.75, 0.5])
+    with pytest.raises(TypeError, match="power must be a finite number, was 'x'"):
+        Power("x")
+
+
 @pytest.mark.parametrize("surface", [Rosenbrock(), Quadratic(np.diag([1.0, 2, 3, 4]))])
 def test_there_is_a_variable_for_each_parameter(surface):
     runs = descents(surface, lr=[1e-3], steps=2)
@@ -314,18 +379,18 @@ def test_there_is_a_variable_for_each_parameter(surface):
 # -- the rate --------------------------------------------------------------------------------------
 
 
-def test_rate_is_that_of_the_update_that_leaves_the_step():
+def test_used_is_the_rate_of_the_update_that_leaves_the_step():
     schedule = Cosine(0.4, 10)
     runs = descents(parabola(), lr=schedule, start=1.0, steps=10)
-    np.testing.assert_array_equal(runs.rate[:-1], schedule(np.arange(10)))
-    assert np.isnan(runs.rate[-1])
+    np.testing.assert_array_equal(runs.used[:-1], schedule(np.arange(10)))
+    assert np.isnan(runs.used[-1])
     x = runs.x0.values
-    np.testing.assert_allclose(x[:-1] - x[1:], runs.rate[:-1] * 2 * x[:-1])
+    np.testing.assert_allclose(x[:-1] - x[1:], runs.used[:-1] * 2 * x[:-1])
 
 
 def test_lr_is_the_factor_on_a_schedule():
     runs = descents(parabola(), lr=[0.1, 0.2], schedule=Cosine(1.0, 5), steps=5)
-    np.testing.assert_allclose(runs.rate.sel(lr=0.2)[:-1], 0.2 * Cosine(1.0, 5)(np.arange(5)))
+    np.testing.assert_allclose(runs.used.sel(lr=0.2)[:-1], 0.2 * Cosine(1.0, 5)(np.arange(5)))
 
 
 def test_any_function_of_t_is_a_schedule():
@@ -344,7 +409,7 @@ def test_a_divergent_run_is_marked_and_its_neighbours_are_undisturbed():
     at = runs.diverged_at.values
     assert list(at) == [-1, 2, 1]
     np.testing.assert_array_equal(runs.loss[0], calm.loss)
-    for name in ("x0", "x1", "loss", "rate"):
+    for name in ("x0", "x1", "loss", "used"):
         run = runs[name].sel(lr=1.0).values
         np.testing.assert_array_equal(np.isfinite(run), np.arange(501) < at[1])
 
@@ -362,7 +427,7 @@ def test_the_bound_is_the_largest_loss_that_is_followed():
     runs = descents(parabola(), lr=1.5, start=1.0, steps=10, bound=16)  # 1, -2, 4, -8 ...
     np.testing.assert_array_equal(runs.loss[:3], [1, 4, 16])
     assert runs.diverged_at == 3
-    np.testing.assert_array_equal(runs.rate[:4], [1.5, 1.5, 1.5, np.nan])
+    np.testing.assert_array_equal(runs.used[:4], [1.5, 1.5, 1.5, np.nan])
 
 
 def test_a_start_beyond_the_bound_has_diverged_at_zero():
@@ -387,28 +452,34 @@ def test_a_loss_that_falls_below_minus_the_bound_has_diverged_too():
 
 
 @pytest.mark.parametrize(("make", "words"), [
-    (lambda: Momentum(1.5), "momentum must be a finite number >= 0 and <= 1, was 1.5"),
-    (lambda: Momentum([0.5, -1]), "momentum must be a finite number >= 0 and <= 1, was -1"),
+    (lambda: Momentum(1.5), "momentum must be a finite number >= 0 and < 1, was 1.5"),
+    (lambda: Momentum([0.5, -1]), "momentum must be a finite number >= 0 and < 1, was -1"),
     (lambda: Adam(betas=(0.9, 1.0)), "betas must be a finite number >= 0 and < 1, was 1.0"),
-    (lambda: Adam(betas=0.9), "betas must be two numbers >= 0 and < 1, was 0.9"),
+    (lambda: Adam(betas=(0.9, 0.99, 0.999)), "betas must be two numbers >= 0 and < 1, such as"),
+    (lambda: Adam(betas=([0.9, 1.0], 0.99)), "betas must be a finite number >= 0 and < 1, was 1.0"),
+    (lambda: Momentum(1.0), "momentum must be a finite number >= 0 and < 1, was 1.0"),
+    (lambda: RMSprop(alpha=1), "alpha must be a finite number >= 0 and < 1, was 1"),
     (lambda: Adam(eps=-1), "eps must be a finite number >= 0, was -1"),
     (lambda: GD(weight_decay=np.nan), "weight_decay must be a finite number >= 0, was nan"),
-    (lambda: RMSprop(alpha=2), "alpha must be a finite number >= 0 and <= 1, was 2"),
+    (lambda: RMSprop(alpha=2), "alpha must be a finite number >= 0 and < 1, was 2"),
     (lambda: descents(parabola(), lr=-1), "lr must be a finite number >= 0, was -1"),
     (lambda: descents(parabola(), lr=[0.1, np.inf]), "lr must be a finite number >= 0, was inf"),
-    (lambda: descents(parabola(), lr=[]), "lr must have at least one value, was []"),
-    (lambda: descents(parabola(), lr={}), "lr must have at least one value, was {}"),
-    (lambda: descents(parabola(), lr=[1, 1.0]), "lr must not repeat a value (a dict can), was"),
-    (lambda: descents(parabola(), [GD(), GD()], lr=1), "rule must not repeat a value"),
+    (lambda: descents(parabola(), lr=[]), "lr must hold at least one value, was empty"),
+    (lambda: descents(parabola(), lr={}), "lr must hold at least one value, was empty"),
+    (lambda: descents(parabola(), lr=[1, 1.0]), "lr must hold each value once, 1.0 stands"),
+    (lambda: descents(parabola(), [GD(), GD()], lr=1), "rule must hold each value once, 'GD'"),
     (lambda: descents(parabola(), lr=0.1, steps=0), "steps must be an integer >= 1, was 0"),
     (lambda: descents(parabola(), lr=0.1, noise=-1), "noise must be a finite number >= 0, was -1"),
     (lambda: descents(parabola(), lr=0.1, seed=-1), "seed must be an integer >= 0, was -1"),
     (lambda: descents(ravine(), lr=0.1, start=1.0), "start must be 2 finite coordinates, was 1.0"),
     (lambda: descents(ravine(), lr=0.1, start=[1, 2, 3]), "start must be 2 finite coordinates"),
-    (lambda: descents(parabola(), lr=0.1, start=np.nan), "start must be 1 finite coordinates"),
+    (lambda: descents(parabola(), lr=0.1, start=np.nan), "must be 1 finite coordinate, was nan"),
     (lambda: descents([ravine(), parabola()], lr=0.1), "surface must all have as many parameters"),
     (lambda: descents(parabola(), lr=lambda t: 1.0 - t), "rates must be finite numbers >= 0"),
     (lambda: descents(parabola(), Adam(), lr=1, betas=[(0.9,)]), "betas must be two numbers"),
+    (lambda: descents(parabola(), lr=np.ones((2, 2))), "lr must be one-dimensional, had shape"),
+    (lambda: descents(parabola(), Momentum([0.1, 0.2]), lr=1), "rule must have one value for each"),
+    (lambda: descents(parabola(), lr=0.1, bound=-1), "bound must be a finite number >= 0, was -1"),
     (lambda: descend(GD(), parabola(), [1.0], 0.1), "rates must be finite numbers >= 0, one for"),
     (lambda: descend(GD(), ravine(), [1.0], [0.1]), "x must have a last axis of length 2"),
 ])  # fmt: skip
@@ -420,14 +491,28 @@ def test_wrong_values_are_named(make, words):
 
 @pytest.mark.parametrize(("make", "words"), [
     (lambda: descents(parabola()), "descents needs lr or schedule"),
-    (lambda: descents(parabola(), GD(), lr=0.1, momentum=0.9), "GD has no setting 'momentum', it "
-     "has lr, schedule, start, noise, seed, weight_decay"),
+    (lambda: descents(parabola(), GD(), lr=0.1, momentum=0.9), "'momentum' is no setting of GD; "
+     "there are lr, schedule, start, noise, seed, weight_decay"),
     (lambda: descents(parabola(), lr="fast"), "lr must be a finite number >= 0, was 'fast'"),
     (lambda: descents(parabola(), schedule=0.1), "schedule must be a function such as Cosine"),
     (lambda: descents(parabola(), "adam", lr=0.1), "rule must be a Rule such as GD() or Adam()"),
     (lambda: descents(abs, lr=0.1), "surface must be a Surface such as parabola(), was <built-in"),
     (lambda: descents(parabola(), lr=0.1, seed=0.5), "seed must be an integer >= 0, was 0.5"),
     (lambda: Momentum(nesterov=1), "nesterov must be True or False, was 1"),
+    (lambda: Adam(betas=0.9), "betas must be two numbers >= 0 and < 1, such as (0.9"),
+    (lambda: Adam(betas=np.ones((2, 2)) / 2), "betas must be two numbers >= 0 and < 1, such as"),
+    (lambda: descents(parabola(), Adam(), lr=1, betas=0.9), "betas must be two numbers >= 0"),
+    (lambda: descents(parabola(), Adam(), lr=1, betas=np.array([0.9, 0.99, 0.9])), "betas must"),
+    (lambda: descents(parabola(), lr=(x for x in [0.1])), "a generator can be read only once"),
+    (lambda: descents(parabola(), lr={0.1, 0.2}), "a set has no order"),
+    (lambda: descents((s for s in [parabola()]), lr=0.1), "surface must be one value, or a"),
+    (lambda: descents(Rosenbrock, lr=0.1), "surface must be a Surface such as parabola(), was"),
+    (lambda: descents(parabola(), Adam, lr=0.1), "rule must be a Rule such as GD() or Adam(), was"),
+    (lambda: descents([parabola(), 3], lr=0.1), "surface must be a Surface such as parabola()"),
+    (lambda: descents(parabola(), lr=0.1, momentun=0.9), "did you mean 'momentum'?"),
+    (lambda: descents(parabola(), lr=0.1, start="left"), "start must be 1 finite coordinate, was"),
+    (lambda: descend(GD(), abs, [1.0], [0.1]), "surface must be a Surface such as parabola()"),
+    (lambda: descend("gd", parabola(), [1.0], [0.1]), "rule must be a Rule such as GD() or Adam()"),
 ])  # fmt: skip
 def test_wrong_kinds_are_named(make, words):
     with pytest.raises(TypeError) as error:
