@@ -58,8 +58,8 @@ def save(cube: xr.Dataset, path: str | Path, *, digits: int | None = None) -> Pa
     path : str or Path
         Where; missing folders are made.
     digits : int, optional
-        Significant decimal digits of floats that are kept, by the file format's own quantisation;
-        without it nothing is lost.
+        Significant decimal digits of floats that are kept, by the file format's own quantisation
+        (4: a relative error below 5e-4); without it nothing is lost.
 
     Returns
     -------

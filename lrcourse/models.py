@@ -14,6 +14,8 @@ from torch import nn
 
 from lrcourse._checks import choice, count
 
+__all__ = ["cnn", "linear", "mlp"]
+
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 
 
@@ -22,8 +24,15 @@ def mlp(sizes: Sequence[int] = (64, 32, 10), activation: str = "tanh") -> nn.Seq
 
     Parameters
     ----------
-    sizes : inputs, hidden units ..., outputs; the default fits ``data.digits``
-    activation : "tanh", "relu" or "sigmoid", between the layers
+    sizes : sequence of int
+        Inputs, hidden units ..., outputs; the default fits ``data.digits``.
+    activation : {"tanh", "relu", "sigmoid"}
+        Between the layers.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        It takes (rows, ...), flattened, to (rows, outputs).
 
     Examples
     --------
@@ -43,6 +52,18 @@ def mlp(sizes: Sequence[int] = (64, 32, 10), activation: str = "tanh") -> nn.Seq
 def linear(inputs: int = 1, outputs: int = 1, *, zero: bool = False) -> nn.Sequential:
     """Build one linear layer; with `zero` it starts at the origin, so that a path can be drawn.
 
+    Parameters
+    ----------
+    inputs, outputs : int
+    zero : bool
+        Start with all weights 0.
+
+    Returns
+    -------
+    torch.nn.Sequential
+
+    Examples
+    --------
     >>> [p.tolist() for p in linear(zero=True).parameters()]
     [[[0.0]], [0.0]]
     """
@@ -56,6 +77,20 @@ def linear(inputs: int = 1, outputs: int = 1, *, zero: bool = False) -> nn.Seque
 def cnn(channels: int = 8, hidden: int = 32) -> nn.Sequential:
     """Build a network for 1x28x28 images: two convolutions, each pooled, and two dense layers.
 
+    Parameters
+    ----------
+    channels : int
+        Of the first convolution; the second has twice as many.
+    hidden : int
+        Units of the first dense layer.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        It takes (rows, 1, 28, 28) to (rows, 10).
+
+    Examples
+    --------
     >>> import torch
     >>> cnn()(torch.zeros(5, 1, 28, 28)).shape
     torch.Size([5, 10])

@@ -79,13 +79,18 @@ def _version(package: str) -> str:
 @cache
 def _is_ones_own(module: str) -> bool:
     """Say whether a module is code that its user writes and changes."""
-    top = module.partition(".")[0]
-    if top == PACKAGE.name:
-        return module.startswith(f"{PACKAGE.name}.chapters")
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None:
-        return module == "__main__" or module not in sys.modules
-    installed = ("site-packages", "dist-packages", sysconfig.get_paths()["stdlib"])
+    if module == "__main__" or module not in sys.modules:
+        return True
+    file = getattr(sys.modules[module], "__file__", None)
+    return file is not None and _is_own_file(file)
+
+
+@cache
+def _is_own_file(file: str) -> bool:
+    """Say the same of the file that a function was compiled from."""
+    if PACKAGE in (path := Path(file)).parents:
+        return PACKAGE / "chapters" in path.parents
+    installed = ("site-packages", "dist-packages", "<frozen", sysconfig.get_paths()["stdlib"])
     return not any(place in file for place in installed)
 
 
@@ -175,7 +180,7 @@ class _Printer:
                 self.feed(member)
 
     def _feed_function(self, function: FunctionType) -> None:
-        if not _is_ones_own(function.__module__ or "__main__"):
+        if not _is_own_file(function.__code__.co_filename):
             top = (function.__module__ or "").partition(".")[0]
             self.say("function", function.__module__, function.__qualname__, _version(top))
             self.feed(self._closed(function))
@@ -205,8 +210,8 @@ class _Printer:
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
                 self._feed_code(constant)
-            elif constant is not doc or doc is None:
-                self.feed(constant)
+            else:
+                self.feed(None if constant is doc else constant)
 
     def _feed_object(self, value: Any) -> None:
         self.feed(type(value))

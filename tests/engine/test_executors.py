@@ -123,6 +123,8 @@ def test_the_same_numbers_on_a_cluster_and_one_failure_there():
 
 
 def test_a_pool_that_breaks_is_replaced():
+    specs = [{"x": x, "seed": 1} for x in (1.0, 2.0, 3.0)]
+
     def outcomes(executor):
         return dict(completed(deadly_spec, specs, executor))
 
