@@ -450,7 +450,7 @@ def _fit_one(
         raise KeyboardInterrupt
     at = -1 if history.diverged_at is None else history.diverged_at
     names = ("loss", *EVALUATED)
-    record = {"loss": history.loss, "rate": history.used, "diverged_at": at}
+    record = {"loss": history.loss, "used": history.used, "diverged_at": at}
     return record | {name: getattr(history, name) for name in names}
 
 
@@ -495,7 +495,7 @@ def _placed(cube: Cube, settings: Settings, record: Record) -> Record:
     """Give a run's arrays the steps of the whole cube; what a shorter run lacks is NaN."""
     at = np.searchsorted(cube.coords["eval_step"], settings.eval_steps)
     placed: Record = {"diverged_at": ((), record["diverged_at"])}
-    for name in ("loss", "rate", *EVALUATED):
+    for name in ("loss", "used", *EVALUATED):
         dim, where = ("eval_step", at) if name in EVALUATED else ("step", slice(settings.steps))
         values = np.full(len(cube.coords[dim]), np.nan)
         values[where] = record[name]

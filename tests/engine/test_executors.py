@@ -96,7 +96,7 @@ def test_the_same_numbers_here_in_processes_and_in_a_pool_of_ones_own():
     batched = sweep(tiny, TOY, lr=[0.01, 0.1], seed=[0, 1], **(SHARED | {"engine": "batched"}))
     for name in ("loss", "val_loss", "val_accuracy"):
         np.testing.assert_allclose(batched[name], here[name], rtol=2e-5)
-    assert batched.rate.equals(here.rate)
+    assert batched.used.equals(here.used)
 
 
 def test_the_same_numbers_on_a_cluster_and_one_failure_there():
