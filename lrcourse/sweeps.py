@@ -30,6 +30,7 @@ from lrcourse.engine import batched
 from lrcourse.engine.assembly import Assembly
 from lrcourse.engine.executors import completed, dumps
 from lrcourse.engine.fingerprint import fingerprint
+from lrcourse.engine.measures import Measure
 from lrcourse.engine.memory import keep_memory
 from lrcourse.engine.planning import PLAN_BYTES, Groups, Probe, chunks, sort_runs
 from lrcourse.engine.store import Store
@@ -40,7 +41,6 @@ from lrcourse.settings import Settings, takes_settings
 from lrcourse.training import (
     EVALUATED,
     SETTINGS,
-    Measure,
     check_model,
     fit,
     one_of_many,

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from lrcourse._checks import instance
 from lrcourse.data import Data
 from lrcourse.drivers import drive
+from lrcourse.engine.measures import Measure, measured
 from lrcourse.grids import known
 from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.randomness import batches, randomness, seeded
@@ -38,7 +39,6 @@ SETTINGS = [f.name for f in fields(Settings)]
 EVALUATED = ("train_loss", "val_loss", "val_accuracy")
 
 Callback = Callable[[int, nn.Module, float], object]
-Measure = Callable[[nn.Module, Data], Any]
 Floats = NDArray[np.float64]
 
 _one_of_many: ContextVar[bool] = ContextVar("one_of_many", default=False)
@@ -318,9 +318,13 @@ def fit(
         values = evaluate(model, data)
         for name, value in zip(EVALUATED, values, strict=True):
             getattr(history, name)[i] = value
-        with _evaluating(model):
-            for name, measure in (measures or {}).items():
-                keep_measure(history.measures, name, measure(model, data), i, len(places))
+        for name, measure in (measures or {}).items():
+            value = measured(name, measure, model, data)
+            kept = history.measures.setdefault(name, np.full((len(places), *value.shape), np.nan))
+            if kept.shape[1:] != value.shape:
+                had = kept.shape[1:]
+                raise ValueError(f"{name} must have one shape, was {had}, then {value.shape}")
+            kept[i] = value
         if isinstance(plan.rate, ReduceOnPlateau) and updates:
             plan.rate.step(values[1])
 
@@ -367,23 +371,6 @@ def fit(
         history.used_momentum = np.full(plan.steps, np.nan)
         history.used_momentum[: driver.t] = driver.used_momentum[:, 0]
     return history
-
-
-def keep_measure(
-    kept: dict[str, NDArray[Any]], name: str, value: Any, i: int, evaluations: int
-) -> None:
-    """Put what a measure returned in its place among the evaluations."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-    array = np.asarray(value, dtype=float)
-    if name not in kept:
-        kept[name] = np.full((evaluations, *array.shape), np.nan)
-    if kept[name].shape[1:] != array.shape:
-        raise ValueError(
-            f"measures[{name!r}] must always return one shape, was {kept[name].shape[1:]}, then "
-            f"{array.shape}"
-        )
-    kept[name][i] = array
 
 
 @contextmanager

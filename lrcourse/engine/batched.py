@@ -1,159 +1,46 @@
 """Many small models trained as one computation, with an optimizer that knows every run.
 
-``train`` runs a stack (see ``stacks``) through its updates.  ``Rule`` makes the updates of
-torch.optim on it, while every run keeps its own rate, momentum, decay and clipping.  Whoever wants
-one labelled result for a whole grid uses ``lrcourse.sweeps``.
+``train`` runs a stack (see ``stacks``) through its updates, while every run keeps its own rate,
+momentum, decay and clipping (see ``updates``).  Whoever wants one labelled result for a whole grid
+uses ``lrcourse.sweeps``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lrcourse.engine.stacks import Stack
+from lrcourse.engine.measures import Measure, Recorder
+from lrcourse.engine.stacks import Mapped, Stack
+from lrcourse.engine.updates import stacked_rule
 from lrcourse.randomness import batches
 from lrcourse.schedules import Schedule
 from lrcourse.settings import DIVERGED, Settings
 
 CHECK_EVERY = 16
 EVAL_ROWS = 256
+SAVE_SECONDS = 30.0
+COUNTS = ("t", "looked", "evaluated")
 
 
-class Rule:
-    """The update of torch.optim's optimizers over a stack, with hyperparameters of each run.
+class Checkpoint(Protocol):
+    """Where a training keeps its state, so that another process can go on."""
 
-    Parameters
-    ----------
-    runs : settings of the runs, of one optimizer
-    rates, momenta : arrays (steps, runs) that schedules gave; NaN where there is no momentum
-    like : a tensor with the stack's dtype and device
-    """
+    def load(self) -> dict[str, Any] | None:
+        """Return the state last saved, None where there is none."""
 
-    def __init__(
-        self,
-        runs: Sequence[Settings],
-        rates: NDArray[np.float64],
-        momenta: NDArray[np.float64],
-        like: Tensor,
-    ) -> None:
-        def column(values: Any) -> Tensor:
-            """A value per run, shaped (..., runs)."""
-            return torch.tensor(np.asarray(values, np.float64)).to(like)
-
-        first, n = runs[0], np.arange(1, len(rates) + 1)[:, None]
-        self.name, self.nesterov = str(first.optimizer), first.nesterov
-        eps = {"adagrad": 1e-10}.get(self.name, 1e-8)
-        own = [r.betas[0] if self.name.startswith("adam") else r.momentum for r in runs]
-        beta1 = np.where(np.isnan(momenta), own, momenta)
-        beta2 = np.array([r.betas[1] for r in runs])
-        self.rates, self.decay = column(rates), column([r.weight_decay for r in runs])
-        self.eps = column([eps if r.eps is None else r.eps for r in runs])
-        self.clip = column([np.inf if r.clip is None else r.clip for r in runs])
-        self.momentum = column(beta1)
-        self.has_momentum = bool((beta1 > 0).any())
-        self.pauses = bool(((beta1 == 0).any(0) & (beta1 > 0).any(0)).any())
-        self.has_decay = any(r.weight_decay for r in runs)
-        self.has_clip = any(r.clip is not None for r in runs)
-        self.unclipped = self.clip.isinf()
-        self.alpha = column([r.alpha for r in runs])
-        self.one_less_alpha = column([1 - r.alpha for r in runs])
-        if self.name.startswith("adam"):
-            root = np.sqrt(1 - beta2**n)
-            self.one_less_momentum = column(1 - beta1)
-            self.beta2, self.one_less_beta2 = column(beta2), column(1 - beta2)
-            self.shrink = column(1 - rates * [r.weight_decay for r in runs])
-            self.size = column(-rates * root / (1 - beta1**n))
-            self.eps_root = column(root) * self.eps
-        self.state: list[list[Tensor]] = []
-        self._shaped: dict[tuple[str, int], Tensor] = {}
-
-    def of(self, name: str, like: Tensor) -> Tensor:
-        """Return values (..., runs) in a shape that broadcasts over weights (runs, ...)."""
-        key = name, like.ndim
-        if key not in self._shaped:
-            values = getattr(self, name)
-            self._shaped[key] = values.view(*values.shape, *[1] * (like.ndim - 1))
-        return self._shaped[key]
-
-    def step(self, weights: Sequence[Tensor], grads: Sequence[Tensor], t: int) -> None:
-        """Make update t in place; the gradients are used up."""
-        if not self.state:
-            self.state = [[torch.zeros_like(w) for _ in range(self.slots)] for w in weights]
-        if self.has_clip:
-            squares = torch.stack([g.flatten(1).square().sum(1) for g in grads])
-            factor = (self.clip / (squares.sum(0).sqrt() + 1e-6)).clamp_(max=1)
-            factor.masked_fill_(self.unclipped, 1)  # also where the norm overflows
-            for g in grads:
-                g.mul_(factor.view(-1, *[1] * (g.ndim - 1)))
-        for w, g, state in zip(weights, grads, self.state, strict=True):
-            if self.has_decay and self.name != "adamw":
-                g.addcmul_(w, self.of("decay", w))
-            getattr(self, "adam" if self.name == "adamw" else self.name)(w, g, t, *state)
-
-    @property
-    def slots(self) -> int:
-        """Tensors of state for each tensor of weights."""
-        return {"sgd": 0, "adagrad": 1, "rmsprop": 1}.get(self.name, 2) + (
-            self.has_momentum and self.name in ("sgd", "rmsprop")
-        )
-
-    def sgd(self, w: Tensor, g: Tensor, t: int, buffer: Tensor | None = None) -> None:
-        """Plain or heavy-ball descent; the first buffer is the gradient itself."""
-        if buffer is not None:
-            velocity, mu = self.velocity(g, buffer, w, t)
-            g = g.addcmul_(velocity, mu) if self.nesterov else velocity
-        w.addcmul_(g, self.of("rates", w)[t], value=-1)
-
-    def velocity(self, g: Tensor, buffer: Tensor, w: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """Return momentum * buffer + g and the momentum; where that is 0 the buffer rests."""
-        mu = self.of("momentum", w)[t]
-        if not self.pauses:
-            return torch.addcmul(g, buffer, mu, out=buffer), mu
-        velocity = torch.addcmul(g, buffer, mu)
-        buffer.copy_(torch.where(mu > 0, velocity, buffer))
-        return velocity, mu
-
-    def adagrad(self, w: Tensor, g: Tensor, t: int, total: Tensor) -> None:
-        """Divide by the root of the sum of all squares."""
-        total.addcmul_(g, g)
-        g.div_(total.sqrt().add_(self.of("eps", w)))
-        w.addcmul_(g, self.of("rates", w)[t], value=-1)
-
-    def rmsprop(
-        self, w: Tensor, g: Tensor, t: int, mean: Tensor, buffer: Tensor | None = None
-    ) -> None:
-        """Divide by the root of the moving mean of squares."""
-        mean.mul_(self.of("alpha", w)).addcmul_(g * g, self.of("one_less_alpha", w))
-        g.div_(mean.sqrt().add_(self.of("eps", w)))
-        if buffer is not None:
-            g, _ = self.velocity(g, buffer, w, t)
-        w.addcmul_(g, self.of("rates", w)[t], value=-1)
-
-    def adam(self, w: Tensor, g: Tensor, t: int, mean: Tensor, square: Tensor) -> None:
-        """Divide the corrected mean by the root of the corrected mean square.
-
-        With v / (1 - beta2^t) = v / r^2, the step m / (sqrt(v) / r + eps) is computed as
-        r m / (sqrt(v) + r eps).
-        """
-        if self.has_decay and self.name == "adamw":
-            w.mul_(self.of("shrink", w)[t])
-        mean.lerp_(g, self.of("one_less_momentum", w)[t])
-        square.mul_(self.of("beta2", w)).addcmul_(g.mul_(g), self.of("one_less_beta2", w))
-        torch.sqrt(square, out=g).add_(self.of("eps_root", w)[t])
-        w.addcmul_(torch.div(mean, g, out=g), self.of("size", w)[t])
-
-    def silence(self, runs: Tensor) -> None:
-        """Let the chosen runs take no more steps."""
-        for rates in (self.rates, *([self.size] if hasattr(self, "size") else [])):
-            rates[:, runs] = 0
-        for state in self.state:
-            for s in state:
-                s[runs] = 0
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a flat dict of tensors on the CPU and plain numbers."""
 
 
 def train(
@@ -162,84 +49,257 @@ def train(
     seeds: Sequence[int],
     advance: Callable[[int], Any] = lambda updates: None,
     *,
-    measures: Any = None,
-    checkpoint: Any = None,
+    measures: Mapping[str, Measure] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Train a stack and return for each run what ``fit`` would record.
 
-    The runs agree in steps, batch size, optimizer, nesterov and evaluations, and lie seed by seed
-    in the order of `seeds`.  `advance` is called with the number of run-updates made since.
+    Parameters
+    ----------
+    stack : Stack
+        The models; they are changed in place.
+    runs : sequence of Settings
+        They agree in steps, batch size, optimizer, nesterov and evaluations, and lie seed by seed
+        in the order of `seeds`.
+    seeds : sequence of int
+    advance : callable
+        Called with the number of run-updates made since; a resumed training begins with those that
+        were made before.
+    measures : mapping of str to callable, optional
+        ``f(model, data)`` returns a number, a tensor or an array of one shape, recorded at each
+        evaluation.  It sees each model in eval mode and may take gradients.
+    checkpoint : Checkpoint, optional
+        Gets the whole state every 30 seconds and when the training is interrupted, between two
+        updates.  What it loads must come from a call with the same arguments: the result is then
+        that of an uninterrupted training, bit for bit.
+
+    Returns
+    -------
+    list of dict
+        Of each run ``loss`` and ``used`` (steps,); ``diverged_at``, -1 for never; ``train_loss``,
+        ``val_loss``, ``val_accuracy`` (evaluations,) and each measure (evaluations, ...).  After
+        divergence all is NaN, and measures also where the training loss is not finite.
+
+    Raises
+    ------
+    ValueError
+        A measure whose shape changes.
+    TypeError
+        A measure that returns no numbers.
+    KeyboardInterrupt
+        Ctrl-C, after the state has been saved.
     """
-    plan, data, w = runs[0], stack.data, stack.weights[0]
-    steps, n = plan.steps, len(runs)
-    every_t = np.arange(steps)
-    rules = [r.rate for r in runs]
-    rates = np.stack([rule(every_t) for rule in rules if isinstance(rule, Schedule)], 1)
-    momenta = np.full((steps, n), np.nan)
-    for i, rule in enumerate(rules):
-        if isinstance(rule, Schedule) and (m := rule.momentum(every_t)) is not None:
-            momenta[:, i] = m
-    optimizer = Rule(runs, rates, momenta, w)
-    order = None
-    if plan.batch_size is not None:
-        order = torch.empty(steps, len(seeds), plan.batch_size, dtype=torch.int32)
-        for i, seed in enumerate(seeds):
-            rows = batches(len(data.x_train), plan.batch_size, steps, seed)
-            order[:, i] = torch.from_numpy(rows)
-        order = order.to(w.device)
-    losses = w.new_empty(steps, n)
-    at = {u: i for i, u in enumerate(plan.eval_steps.tolist())}
-    marks = w.new_empty(3, len(at), n, dtype=torch.float64)
-    limit = torch.full((n,), torch.inf)
-    dead = torch.zeros(n, dtype=torch.bool, device=w.device)
-    with stack.guard():
-        for t in range(steps):
-            if t in at:
-                marks[:, at[t]] = _evaluate(stack)
-            losses[t], grads = stack.gradients(None if order is None else order[t])
-            optimizer.step(stack.weights, grads, t)
-            if t == 0:
-                limit = (DIVERGED * losses[0].clamp(min=1)).clamp_(max=torch.finfo(w.dtype).max)
-            if t % CHECK_EVERY == CHECK_EVERY - 1 or t == steps - 1:
-                since = losses[t - t % CHECK_EVERY : t + 1]
-                gone = (~(since <= limit)).any(0) & ~dead
-                if gone.any():
-                    _bury(stack, optimizer, gone)
-                    dead |= gone
-                advance(n * len(since))
-        marks[:, at[steps]] = _evaluate(stack)
-    return _records(losses, limit, marks, rates, plan.eval_steps)
+    work = _Training(stack, runs, seeds, measures or {})
+    saved = checkpoint.load() if checkpoint is not None else None
+    if saved is not None and work.fits(saved):
+        work.restore(saved)
+        advance(work.looked * stack.runs)
+    last_save = time.monotonic()
+    with stack.guard(), _Interrupts() as interrupts:
+        try:
+            work.evaluate()
+            while work.t < work.steps:
+                with interrupts.held():
+                    work.update()
+                    made = work.look()
+                if made:
+                    advance(made)
+                    if checkpoint is not None and time.monotonic() - last_save > SAVE_SECONDS:
+                        with interrupts.held():
+                            checkpoint.save(work.state())
+                        last_save = time.monotonic()
+                work.evaluate()
+        except KeyboardInterrupt:
+            if checkpoint is not None and work.whole:
+                with interrupts.held():
+                    checkpoint.save(work.state())
+            raise
+    return work.records()
 
 
-def _bury(stack: Stack, optimizer: Rule, runs: Tensor) -> None:
-    """Set diverged runs to zero: they stay finite, slow nothing down, and are masked later."""
-    optimizer.silence(runs)
-    for w in stack.weights:
-        w[runs] = 0
+class _Training:
+    """A stack on its way: what it has recorded, and all that is needed to go on."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        runs: Sequence[Settings],
+        seeds: Sequence[int],
+        measures: Mapping[str, Measure],
+    ) -> None:
+        plan, w, n = runs[0], stack.weights[0], len(runs)
+        self.stack, self.steps, self.eval_steps = stack, plan.steps, plan.eval_steps
+        self.rates, momenta = _planned(runs)
+        self.rule = stacked_rule(runs, self.rates, momenta, w)
+        self.rule.start(stack.weights)
+        self.order = _order(plan, seeds, len(stack.data.x_train), w.device)
+        self.at = {u: i for i, u in enumerate(plan.eval_steps.tolist())}
+        self.losses = w.new_zeros(plan.steps, n)
+        self.marks = w.new_zeros(3, len(self.at), n, dtype=torch.float64)
+        self.limit = w.new_full((n,), torch.inf)
+        self.dead = torch.zeros(n, dtype=torch.bool, device=w.device)
+        self.measures = Recorder(measures, stack, len(self.at))
+        self.t = self.looked = self.evaluated = 0  # updates made, looked at; evaluations made
+        self.whole = True
+
+    def evaluate(self) -> None:
+        """Evaluate all runs, where it is time for that."""
+        i = self.at.get(self.t)
+        if i is None or i < self.evaluated:
+            return
+        self.marks[:, i] = marks = _evaluate(self.stack)
+        if self.measures.measures:
+            fine = (self.losses[self.looked : self.t] <= self.limit).all(0)
+            self.measures.record(i, fine & ~self.dead & marks[0].isfinite())
+        self.evaluated += 1
+
+    def update(self) -> None:
+        """Make one update of all runs."""
+        t = self.t
+        self.whole = False
+        rows = None if self.order is None else self.order[t]
+        self.losses[t], grads = self.stack.gradients(rows)
+        self.rule.step(self.stack.weights, grads, t)
+        if t == 0:
+            largest = torch.finfo(self.losses.dtype).max
+            self.limit = (DIVERGED * self.losses[0].clamp(min=1)).clamp_(max=largest)
+        self.t += 1
+        self.whole = True
+
+    def look(self) -> int:
+        """Every few updates bury the runs that have diverged; return the run-updates looked at.
+
+        Diverged runs are set to zero: they stay finite, slow nothing down, and are masked later.
+        """
+        if self.t % CHECK_EVERY and self.t < self.steps:
+            return 0
+        since = self.losses[self.looked : self.t]
+        gone = (~(since <= self.limit)).any(0) & ~self.dead
+        if gone.any():
+            self.rule.silence(gone)
+            for w in self.stack.weights:
+                w[gone] = 0
+            self.dead |= gone
+        self.looked = self.t
+        return self.stack.runs * len(since)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return all tensors that training changes, but for the measures, to read or to fill."""
+        tensors = {"losses": self.losses, "marks": self.marks}
+        tensors |= {"limit": self.limit, "dead": self.dead}
+        for i, (w, state) in enumerate(zip(self.stack.weights, self.rule.state, strict=True)):
+            tensors[f"weights.{i}"] = w
+            tensors |= {f"rule.{i}.{j}": s for j, s in enumerate(state)}
+        if isinstance(self.stack, Mapped):
+            tensors |= {f"buffers.{name}": b for name, b in self.stack.buffers.items()}
+        return tensors
+
+    def state(self) -> dict[str, Any]:
+        """Return all that `restore` needs: copies of tensors, on the CPU, and plain numbers."""
+        state: dict[str, Any] = {name: getattr(self, name) for name in COUNTS}
+        with torch.inference_mode(False), torch.no_grad():
+            for name, value in (self._tensors() | self.measures.state()).items():
+                state[name] = value.cpu().clone() if isinstance(value, Tensor) else value
+        return state
+
+    def fits(self, state: Mapping[str, Any]) -> bool:
+        """Say whether a state is of a stack of this shape."""
+        return all(
+            name in state
+            and state[name].shape == tensor.shape
+            and state[name].dtype == tensor.dtype
+            for name, tensor in self._tensors().items()
+        )
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.t, self.looked, self.evaluated = (state[name] for name in COUNTS)
+        self.rule.silence(state["dead"].to(self.dead.device))
+        with torch.no_grad():
+            for name, tensor in self._tensors().items():
+                tensor.copy_(state[name])
+        self.measures.restore(state)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Find where each run diverged, and make everything after it NaN."""
+        bad = (~(self.losses <= self.limit)).cpu().numpy()
+        at = np.where(bad.any(0), bad.argmax(0), -1)
+        end = np.where(at < 0, self.steps, at)
+        loss = self.losses.T.double().cpu().numpy()
+        step = np.arange(self.steps)
+        loss[step > end[:, None]] = np.nan
+        used = np.where(step < end[:, None], self.rates.T, np.nan)
+        late = self.eval_steps > end[:, None]
+        late |= (self.eval_steps == self.steps) & (at >= 0)[:, None]
+        columns = {"loss": loss, "used": used, "diverged_at": at}
+        marks = dict(zip(("train_loss", "val_loss", "val_accuracy"), self.marks, strict=True))
+        for name, values in (marks | self.measures.columns()).items():
+            columns[name] = values.transpose(0, 1).cpu().numpy().copy()
+            columns[name][late] = np.nan
+        return [{name: column[i] for name, column in columns.items()} for i in range(len(at))]
 
 
-def _records(
-    losses: Tensor,
-    limit: Tensor,
-    marks: Tensor,
-    rates: NDArray[np.float64],
-    eval_steps: NDArray[np.int64],
-) -> list[dict[str, Any]]:
-    """Find where each run diverged, and make everything after it NaN."""
-    bad = (~(losses <= limit)).cpu().numpy()
-    at = np.where(bad.any(0), bad.argmax(0), -1)
-    end = np.where(at < 0, len(bad), at)
-    loss = losses.T.double().cpu().numpy()
-    step = np.arange(len(bad))
-    loss[step > end[:, None]] = np.nan
-    rate = np.where(step < end[:, None], rates.T, np.nan)
-    late = (eval_steps > end[:, None]) | ((eval_steps == len(bad)) & (at >= 0)[:, None])
-    values = [np.where(late, np.nan, m.T.cpu().numpy()) for m in marks]
-    names = ("train_loss", "val_loss", "val_accuracy")
-    columns = {"loss": loss, "used": rate, "diverged_at": at} | dict(
-        zip(names, values, strict=True)
-    )
-    return [{name: column[i] for name, column in columns.items()} for i in range(len(at))]
+class _Interrupts:
+    """Ctrl-C that waits for the end of an update, so that no state is half changed.
+
+    Pressed twice within one, it comes through at once.  Only the main thread gets signals:
+    elsewhere nothing is done.
+    """
+
+    def __init__(self) -> None:
+        self._holding = self._pending = False
+        self._before: Any = None
+
+    def __enter__(self) -> _Interrupts:
+        before = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and callable(before):
+            self._before = before
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._holding and not self._pending:
+            self._pending = True
+        else:
+            self._before(number, frame)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let Ctrl-C wait for the end of the block."""
+        self._holding, self._pending = True, False
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._pending:
+            self._before(signal.SIGINT, None)
+
+
+def _planned(runs: Sequence[Settings]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the planned rates and momenta, (steps, runs); NaN where no momentum is planned."""
+    every_t = np.arange(runs[0].steps)
+    rates, momenta = np.full((2, len(every_t), len(runs)), np.nan)
+    for i, run in enumerate(runs):
+        rule = run.rate
+        assert isinstance(rule, Schedule)
+        rates[:, i] = rule(every_t)
+        if (momentum := rule.momentum(every_t)) is not None:
+            momenta[:, i] = momentum
+    return rates, momenta
+
+
+def _order(plan: Settings, seeds: Sequence[int], rows: int, device: torch.device) -> Tensor | None:
+    """Return the rows of every batch, (steps, seeds, batch), None where each takes all."""
+    if plan.batch_size is None:
+        return None
+    order = torch.empty(plan.steps, len(seeds), plan.batch_size, dtype=torch.int32)
+    for i, seed in enumerate(seeds):
+        order[:, i] = torch.from_numpy(batches(rows, plan.batch_size, plan.steps, seed))
+    return order.to(device)
 
 
 def _evaluate(stack: Stack) -> Tensor:

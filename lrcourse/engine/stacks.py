@@ -11,6 +11,7 @@ their gradient out by hand; ``Mapped`` leaves other models to ``torch.func.vmap`
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -101,6 +102,16 @@ def _pick(values: Tensor, rows: Tensor | None) -> Tensor:
     return values.index_select(0, rows.flatten()).view(*rows.shape, *values.shape[1:])
 
 
+def _filled(model: nn.Module, state: dict[str, Tensor], run: int) -> nn.Module:
+    """Give a model the weights and buffers of one run."""
+    with torch.no_grad():
+        for own in (model.named_parameters(), model.named_buffers()):
+            for name, tensor in own:
+                tensor.copy_(state[name][run])
+    model.zero_grad()
+    return model
+
+
 class Layer:
     """Weights (runs, out, in + 1) of one layer, the bias in the last column, and their gradient.
 
@@ -146,8 +157,24 @@ class Perceptrons:
                 for level in zip(*(linears for linears, _ in parsed), strict=True)
             ]
         self.weights = [layer.weights for layer in self.layers]
+        self._single = copy.deepcopy(models[0])
         self._rooms: dict[int, Room] = {}
         self.x, self.y = self._inputs(data.x_train), self._targets(data.y_train)
+
+    def named_state(self) -> dict[str, Tensor]:
+        """Return views (runs, ...) of the weights, by their names in a model of one run."""
+        views = [(layer.matrix, layer.bias[:, :, 0]) for layer in self.layers]
+        linears, _ = self.parse(self._single)
+        place = {
+            p: v
+            for m, pair in zip(linears, views, strict=True)
+            for p, v in zip((m.weight, m.bias), pair, strict=True)
+        }
+        return {name: place[p] for name, p in self._single.named_parameters()}
+
+    def module(self, run: int) -> nn.Module:
+        """Return the model of one run; the next call changes it."""
+        return _filled(self._single, self.named_state(), run)
 
     @staticmethod
     def parse(model: nn.Module) -> tuple[list[nn.Linear], list[type[nn.Module]]]:
@@ -238,6 +265,7 @@ class Mapped:
         self.names = list(params)
         self.weights = [p.detach() for p in params.values()]
         self.buffers = {name: b.detach() for name, b in buffers.items()}
+        self._single = copy.deepcopy(models[0])
         self.model.train()
 
         def loss(
@@ -246,11 +274,21 @@ class Mapped:
             # Batch norm writes to its buffers, which the gradient may not see: it gets a copy.
             buffers = {name: b.clone() for name, b in buffers.items()}
             outputs = torch.func.functional_call(self.model, (params, buffers), (x,))
+            if data.loss == "mse":  # vmap within vmap gets the gradient of mse_loss wrong
+                return (outputs - y).square().mean(), buffers
             return data.loss_of(outputs, y), buffers
 
         gradient = torch.func.grad_and_value(loss, has_aux=True)
         over_runs = torch.func.vmap(gradient, (0, 0, None, None))
         self._gradient = torch.func.vmap(over_runs, (0, 0, 0, 0))
+
+    def named_state(self) -> dict[str, Tensor]:
+        """Return weights and buffers (runs, ...) by their names in a model of one run."""
+        return dict(zip(self.names, self.weights, strict=True)) | self.buffers
+
+    def module(self, run: int) -> nn.Module:
+        """Return the model of one run; the next call changes it."""
+        return _filled(self._single, self.named_state(), run)
 
     def _by_seed(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {n: t.view(self.seeds, -1, *t.shape[1:]) for n, t in tensors.items()}
