@@ -304,7 +304,7 @@ def _whole(cell: Any) -> bool:
         return all(map(_whole, cell))
     if not _is_number(cell) or not math.isfinite(cell):
         return True
-    return float(cell).is_integer() and abs(cell) < 1e7
+    return bool(abs(cell) < 1e7 and abs(cell - round(cell)) <= 1e-9 * abs(cell))
 
 
 def _cell(value: Any, digits: int, whole: bool, missing: str) -> str:

@@ -22,6 +22,8 @@ from torch.nn.utils import parameters_to_vector
 from lrcourse._checks import choice, count, instance, number
 from lrcourse.data import Data
 
+__all__ = ["eigenvalues", "hessian_product", "lanczos", "sharpness"]
+
 Array = NDArray[np.float64]
 Product = Callable[[Array], Array]
 
@@ -34,11 +36,26 @@ def hessian_product(model: nn.Module, data: Data) -> tuple[Product, int]:
     ``model.parameters()`` without those that are frozen, with the model in the mode that it is in;
     its buffers are not touched.
 
+    Parameters
+    ----------
+    model : torch Module
+        p numbers of it require gradients.
+    data : Data
+        Its training part and its loss are used.
+
+    Returns
+    -------
+    tuple of (callable, int)
+        The map from v to H v, arrays of shape (p,), and p.
+
     Raises
     ------
-    ValueError : a model without parameters to train, or a loss that is not finite
+    ValueError
+        For a model without parameters to train, or a loss that is not finite.
 
-    (Pearlmutter, 1994, Neural Computation 6(1).)
+    References
+    ----------
+    Pearlmutter, 1994, Neural Computation 6(1).
 
     Examples
     --------
@@ -91,21 +108,34 @@ def lanczos(
 
     Parameters
     ----------
-    product : the map from v to H v, shapes (n,)
-    start : the first vector, shape (n,); it must not be at right angles to a wanted eigenvector
-    k, which : how many, from the "largest" or the "smallest" end
-    tol : relative tolerance
-    max_products : give up after so many products
+    product : callable
+        The map from v to H v, arrays of shape (n,).
+    start : array_like of float, shape (n,)
+        The first vector; it must not be at right angles to a wanted eigenvector.
+    k : int, default 1
+        How many eigenvalues; fewer are returned where the start vector reaches no more.
+    which : {"largest", "smallest"}, default "largest"
+        From which end.
+    tol : float, default 1e-4
+        The relative tolerance, above 0.
+    max_products : int, default 300
+        Give up after so many products.
 
     Returns
     -------
-    Eigenvalues, shape (k,), and eigenvectors as rows, shape (k, n).
+    tuple of two arrays of float, shapes (k,) and (k, n)
+        Eigenvalues, and eigenvectors as rows.
 
     Raises
     ------
-    RuntimeError : no convergence within `max_products`
+    RuntimeError
+        If they have not settled within `max_products`.
+    ValueError
+        For a start that is zero or not finite.
 
-    (Golub and Van Loan, Matrix Computations, chapter 10.)
+    References
+    ----------
+    Golub and Van Loan, Matrix Computations, chapter 10.
 
     Examples
     --------
@@ -114,7 +144,12 @@ def lanczos(
     >>> values.round(3), np.abs(vectors).argmax(axis=1)
     (array([99., 98.]), array([99, 98]))
     """
-    basis = [np.asarray(start, dtype=float) / np.linalg.norm(start)]
+    first = np.asarray(start, dtype=float)
+    length = float(np.linalg.norm(first)) if first.ndim == 1 and first.size else 0.0
+    if not 0 < length < np.inf:
+        raise ValueError(f"start must be a finite vector other than 0, was {start!r:.80}")
+    count("max_products", max_products, low=1)
+    basis = [first / length]
     k, limit = min(count("k", k, low=1), len(basis[0])), min(max_products, len(basis[0]))
     sign = 1 if choice("which", which, ["largest", "smallest"]) == "smallest" else -1
     number("tol", tol, low=0, open_low=True)
@@ -138,10 +173,33 @@ def lanczos(
 
 
 def eigenvalues(model: nn.Module, data: Data, *, seed: int = 0, **options: Any) -> Array:
-    """Return the k extreme Hessian eigenvalues of the full-batch training loss, shape (k,).
+    """Return the k extreme Hessian eigenvalues of the full-batch training loss.
 
-    The start vector is normal, from `seed`; `options` are those of `lanczos`.
+    The start vector of `lanczos` is normal.
 
+    Parameters
+    ----------
+    model : torch Module
+        It is left as it is.
+    data : Data
+        Its training part and its loss are used.
+    seed : int, default 0
+        Decides the start vector.
+    **options
+        ``k``, ``which``, ``tol`` and ``max_products`` of `lanczos`.
+
+    Returns
+    -------
+    ndarray of float, shape (k,)
+        The outermost first.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As `hessian_product` and `lanczos`.
+
+    Examples
+    --------
     >>> from lrcourse.data import line
     >>> from lrcourse.models import linear
     >>> eigenvalues(linear(), line(), k=2).round(2)
@@ -158,6 +216,28 @@ def sharpness(model: nn.Module, data: Data, *, tol: float = 1e-4, seed: int = 0)
     Gradient descent at rate :math:`\eta` can settle where it is below :math:`2/\eta`, with heavy
     ball momentum :math:`\beta` where it is below :math:`2(1 + \beta)/\eta`.
 
+    Parameters
+    ----------
+    model : torch Module
+        It is left as it is.
+    data : Data
+        Its training part and its loss are used.
+    tol : float, default 1e-4
+        The relative tolerance, above 0.
+    seed : int, default 0
+        Decides the start vector of `lanczos`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        As `hessian_product` and `lanczos`.
+
+    Examples
+    --------
     >>> from lrcourse.data import line
     >>> from lrcourse.models import linear
     >>> round(2 / sharpness(linear(), line()), 4)

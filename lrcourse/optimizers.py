@@ -14,6 +14,7 @@ for surfaces; models are trained by `lrcourse.training`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
@@ -537,9 +538,10 @@ def descents(
         The standard deviation of the normal noise added to each component of the gradient.
     seed : int, default 0
         Decides the noise.
+    momentum, nesterov, alpha, betas, eps, weight_decay
+        Replace those of the rule, which must have them.
     **settings
-        ``momentum``, ``nesterov``, ``alpha``, ``betas``, ``eps`` and ``weight_decay`` replace those
-        of the rule, which must have them.
+        Hyperparameters of a rule of your own.
 
     Returns
     -------
@@ -637,6 +639,22 @@ def descents(
         {axis.name: axis.labels for axis in axes} | {"step": step},
         {"surface": surface.label, "rule": repr(rule), "steps": steps, "bound": bound} | shared,
     )
+
+
+_NAMED = {"lr": None, "schedule": None, "start": None, "noise": 0.0, "seed": 0} | dict.fromkeys(
+    ["momentum", "nesterov", "alpha", "betas", "eps", "weight_decay"]
+)
+_OWN = inspect.signature(descents)
+descents.__signature__ = _OWN.replace(  # type: ignore[attr-defined]
+    parameters=[  # help and completion name every setting
+        *(p for p in _OWN.parameters.values() if p.kind is not p.VAR_KEYWORD),
+        *(
+            inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d)
+            for n, d in _NAMED.items()
+        ),
+        _OWN.parameters["settings"],
+    ]
+)
 
 
 def _are(surface: Any, rule: Any) -> None:

@@ -21,6 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrcourse._checks import count, number
 
+__all__ = [
+    "Bumpy", "Quadratic", "Rosenbrock", "Saddle", "Surface", "least_squares", "parabola", "ravine",
+]  # fmt: skip
+
 Array = NDArray[np.float64]
 Point = tuple[float, ...]
 
@@ -30,10 +34,27 @@ class Surface(ABC):
 
     Attributes
     ----------
-    label : what a figure calls it.
-    bounds : (low, high) for each parameter: the box worth drawing.
-    start : the point from which a descent is worth watching.
-    minima : the local minima, as points.
+    label : str
+        What a figure calls it.
+    bounds : tuple of (float, float)
+        A low and a high end for each parameter: the box worth drawing.
+    start : tuple of float
+        The point from which a descent is worth watching.
+    minima : tuple of tuple of float
+        The local minima, as points.
+
+    Examples
+    --------
+    >>> class Valley(Surface):
+    ...     label, bounds, start, minima = "x⁴", ((-2.0, 2.0),), (1.5,), ((0.0,),)
+    ...     def _value(self, x):
+    ...         return x[..., 0] ** 4
+    ...     def _grad(self, x):
+    ...         return 4 * x**3
+    ...     def _hessian(self, x):
+    ...         return 12 * x[..., None] ** 2
+    >>> Valley().value([[1.0], [2.0]]), Valley().sharpness([1.0])
+    (array([ 1., 16.]), array(12.))
     """
 
     label: str
@@ -51,7 +72,22 @@ class Surface(ABC):
     def _hessian(self, x: Array) -> Array: ...
 
     def points(self, x: ArrayLike) -> Array:
-        """`x` as floats, if its shape is (..., d)."""
+        """Return points as floats, if each has d coordinates.
+
+        Parameters
+        ----------
+        x : array_like of float, shape (..., d)
+            The points.
+
+        Returns
+        -------
+        ndarray of float, shape (..., d)
+
+        Raises
+        ------
+        ValueError
+            If the last axis has another length than d.
+        """
         points = np.asarray(x, dtype=float)
         if points.shape[-1:] != (self.dim,):
             raise ValueError(
@@ -61,19 +97,101 @@ class Surface(ABC):
         return points
 
     def value(self, x: ArrayLike) -> Array:
-        """The loss at `x`: shape (..., d) -> (...)."""
+        """Return the loss at points.
+
+        Parameters
+        ----------
+        x : array_like of float, shape (..., d)
+            The points.
+
+        Returns
+        -------
+        ndarray of float, shape (...)
+
+        Raises
+        ------
+        ValueError
+            If the last axis of `x` has another length than d.
+
+        Examples
+        --------
+        >>> ravine(10).value([[1, 0], [0, 1]])
+        array([0.5, 5. ])
+        """
         return self._value(self.points(x))
 
     def grad(self, x: ArrayLike) -> Array:
-        """The gradient at `x`: shape (..., d) -> (..., d)."""
+        """Return the gradient at points.
+
+        Parameters
+        ----------
+        x : array_like of float, shape (..., d)
+            The points.
+
+        Returns
+        -------
+        ndarray of float, shape (..., d)
+
+        Raises
+        ------
+        ValueError
+            If the last axis of `x` has another length than d.
+
+        Examples
+        --------
+        >>> ravine(10).grad([[1, 0], [0, 1]])
+        array([[ 1.,  0.],
+               [ 0., 10.]])
+        """
         return self._grad(self.points(x))
 
     def hessian(self, x: ArrayLike) -> Array:
-        """The second derivatives at `x`: shape (..., d) -> (..., d, d)."""
+        """Return the second derivatives at points.
+
+        Parameters
+        ----------
+        x : array_like of float, shape (..., d)
+            The points.
+
+        Returns
+        -------
+        ndarray of float, shape (..., d, d)
+
+        Raises
+        ------
+        ValueError
+            If the last axis of `x` has another length than d.
+
+        Examples
+        --------
+        >>> ravine(10).hessian([0, 0])
+        array([[ 1.,  0.],
+               [ 0., 10.]])
+        """
         return self._hessian(self.points(x))
 
     def sharpness(self, x: ArrayLike) -> Array:
-        """The largest curvature at `x` in any direction: shape (..., d) -> (...)."""
+        """Return the largest curvature at points, in any direction: that of the Hessian.
+
+        Parameters
+        ----------
+        x : array_like of float, shape (..., d)
+            The points.
+
+        Returns
+        -------
+        ndarray of float, shape (...)
+
+        Raises
+        ------
+        ValueError
+            If the last axis of `x` has another length than d.
+
+        Examples
+        --------
+        >>> ravine(10).sharpness([[1, 0], [0, 1]])
+        array([10., 10.])
+        """
         return np.asarray(np.linalg.eigvalsh(self.hessian(x))[..., -1], dtype=float)
 
     @property
@@ -85,6 +203,8 @@ class Surface(ABC):
     def max_stable_lr(self) -> float:
         """The rate beyond which gradient descent can stay at no minimum: 2 / the least sharpness.
 
+        Examples
+        --------
         >>> ravine(condition=100).max_stable_lr
         0.02
         """
@@ -92,8 +212,24 @@ class Surface(ABC):
         return 2 / sharpness if sharpness > 0 else np.inf
 
     def grid(self, n: int = 101) -> xr.DataArray:
-        """The loss on a grid of `n` points a side over `bounds`, rows first as contours want them.
+        """Return the loss on a grid over `bounds`, rows first as contours want them.
 
+        Parameters
+        ----------
+        n : int, default 101
+            The number of points a side, at least 2.
+
+        Returns
+        -------
+        DataArray, dimensions ("x1", "x0"), or ("x0",) if d is 1
+
+        Raises
+        ------
+        ValueError
+            If there are more than 2 parameters.
+
+        Examples
+        --------
         >>> Rosenbrock().grid(5).dims
         ('x1', 'x0')
         """
@@ -120,12 +256,26 @@ class Quadratic(Surface):
 
     Parameters
     ----------
-    curvature : the eigenvalues if the axes are the eigenvectors, shape (d,); or the symmetric
-        matrix H, shape (d, d); or a number for d = 1.  None may be negative.
-    centre : the minimum, shape (d,), or one number for all coordinates.
-    least : the value at the minimum.
-    radius : how far `bounds` reach from the centre; `start` is three quarters of the way out.
+    curvature : float or array_like of float, shape (d,) or (d, d)
+        The eigenvalues if the axes are the eigenvectors; or the symmetric matrix H; or a number for
+        d = 1.  None may be negative.
+    centre : float or array_like of float, shape (d,), default 0.0
+        The minimum, or one number for all coordinates.
+    least : float, default 0.0
+        The value at the minimum.
+    radius : float, default 2.0
+        How far `bounds` reach from the centre; `start` is three quarters of the way out.
+    label : str, default "quadratic"
+        What a figure calls it.
 
+    Raises
+    ------
+    ValueError, TypeError
+        For a matrix that is not symmetric or has a negative eigenvalue, a centre of another number
+        of coordinates, and for what is no finite number.
+
+    Examples
+    --------
     >>> Quadratic([1, 10]).value([2, 1]), Quadratic([1, 10]).grad([2, 1])
     (array(7.), array([ 2., 10.]))
     """
@@ -178,8 +328,14 @@ class Quadratic(Surface):
 
 
 def parabola() -> Quadratic:
-    """x², whose curvature is 2: gradient descent multiplies x by ``1 - 2 * lr``.
+    """Return x², whose curvature is 2: gradient descent multiplies x by ``1 - 2 * lr``.
 
+    Returns
+    -------
+    Quadratic
+
+    Examples
+    --------
     >>> parabola().grad([3.0]), parabola().max_stable_lr
     (array([6.]), 1.0)
     """
@@ -187,12 +343,29 @@ def parabola() -> Quadratic:
 
 
 def ravine(condition: float = 10.0, angle: float = 0.0) -> Quadratic:
-    """A valley with curvature 1 along its floor and `condition` across it.
+    """Return a valley with curvature 1 along its floor and `condition` across it.
 
     The steep direction limits the rate to ``2 / condition``.  At that rate the flat direction keeps
     ``1 - 2 / condition`` of its error, so a factor of e takes about ``condition / 2`` updates.
-    `angle` turns the floor away from the x0 axis, in radians.
 
+    Parameters
+    ----------
+    condition : float, default 10.0
+        The largest curvature over the smallest, at least 1.
+    angle : float, default 0.0
+        How far the floor is turned away from the x0 axis, in radians.
+
+    Returns
+    -------
+    Quadratic
+
+    Raises
+    ------
+    ValueError
+        For a condition below 1.
+
+    Examples
+    --------
     >>> ravine(25).curvature
     (1.0, 25.0)
     """
@@ -204,17 +377,31 @@ def ravine(condition: float = 10.0, angle: float = 0.0) -> Quadratic:
 
 
 def least_squares(inputs: ArrayLike, targets: ArrayLike, bias: bool = True) -> Quadratic:
-    """The mean squared error of a linear regression, as the bowl it is in its parameters.
+    """Return the mean squared error of a linear regression: a bowl in its parameters.
 
     With design matrix X the loss ``mean((X w - y)²)`` has the Hessian ``2 X'X / n``: the curvature
     of a weight is twice the mean square of its input, that of the bias is 2.
 
     Parameters
     ----------
-    inputs : shape (n,) or (n, features).
-    targets : shape (n,).
-    bias : append a column of ones; the bias is then the last parameter.
+    inputs : array_like of float, shape (n,) or (n, features)
+        What is given.
+    targets : array_like of float, shape (n,)
+        What is to be found.
+    bias : bool, default True
+        Whether to append a column of ones; the bias is then the last parameter.
 
+    Returns
+    -------
+    Quadratic
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, and for values that are not finite.
+
+    Examples
+    --------
     >>> x = np.linspace(-10, 10, 100)
     >>> np.diag(least_squares(x, 2 * x + 1).hessian([0, 0])).round(2)
     array([68.01,  2.  ])
@@ -242,8 +429,17 @@ class Rosenbrock(Surface):
 
     Falling into the valley is easy, following its bend is slow.
 
-    (Rosenbrock, 1960, The Computer Journal 3(3), with steepness 100.)
+    Parameters
+    ----------
+    steepness : float, default 100.0
+        Of the valley's walls, above 0.
 
+    References
+    ----------
+    Rosenbrock, 1960, The Computer Journal 3(3), with steepness 100.
+
+    Examples
+    --------
     >>> Rosenbrock().value([[1, 1], [0, 0]])
     array([0., 1.])
     """
@@ -284,6 +480,13 @@ class Saddle(Surface):
     multiplies x1 by ``1 + lr * slope``, so the updates it takes to leave grow like
     ``log(1 / |x1|)``; from x1 = 0 it never leaves.
 
+    Parameters
+    ----------
+    slope : float, default 1.0
+        How steeply the pass falls to both sides, above 0.
+
+    Examples
+    --------
     >>> Saddle().grad([0, 0]), Saddle().hessian([0, 0]).diagonal()
     (array([0., 0.]), array([ 1., -1.]))
     """
@@ -324,9 +527,18 @@ class Bumpy(Surface):
 
     Parameters
     ----------
-    wells : (place, depth, width) of each well.
-    curvature : of the bowl that holds the wells, > 0.
+    wells : sequence of (float, float, float)
+        The place, depth and width of each well.
+    curvature : float, default 0.2
+        That of the bowl that holds the wells, above 0.
 
+    Raises
+    ------
+    ValueError
+        For a well that is not three numbers, or not wider than 0.
+
+    Examples
+    --------
     >>> np.ravel(Bumpy().minima).round(2), Bumpy().sharpness(Bumpy().minima).round(2)
     (array([-1.98, -0.03,  1.97]), array([ 0.45,  3.98, 16.28]))
     """

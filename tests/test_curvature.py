@@ -163,3 +163,8 @@ def test_wrong_arguments_are_named():
         eigenvalues(linear(), line(), which="both")
     with pytest.raises(ValueError, match="tol must be a finite number > 0"):
         sharpness(linear(), line(), tol=0)
+    for start in (np.zeros(3), [np.nan, 1, 1], 3.0, [], np.ones((2, 2))):
+        with pytest.raises(ValueError, match="start must be a finite vector other than 0, was"):
+            lanczos(lambda v: v, start)
+    with pytest.raises(ValueError, match="max_products must be an integer >= 1, was 0"):
+        lanczos(lambda v: v, np.ones(3), max_products=0)

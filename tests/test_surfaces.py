@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lrcourse.optimizers import descents
 from lrcourse.surfaces import (
     Bumpy,
     Quadratic,
@@ -194,3 +195,23 @@ def test_wrong_input_is_named(make, words):
 def test_the_wrong_kind_of_thing_is_a_type_error():
     with pytest.raises(TypeError, match="slope must be a finite number > 0, was 'steep'"):
         Saddle("steep")
+
+
+def test_a_learner_can_write_a_surface():
+    class Quartic(Surface):
+        label, bounds, start, minima = "x⁴", ((-2.0, 2.0),), (1.5,), ((0.0,),)
+
+        def _value(self, x):
+            return x[..., 0] ** 4
+
+        def _grad(self, x):
+            return 4 * x**3
+
+        def _hessian(self, x):
+            return 12 * x[..., None] ** 2
+
+    runs = descents(Quartic(), lr=[0.05, 0.3], steps=200)
+    assert runs.attrs["surface"] == "x⁴"
+    assert abs(runs.x0.sel(lr=0.05).isel(step=-1)) < 0.2
+    assert runs.diverged_at.sel(lr=0.3) > 0
+    assert Quartic().max_stable_lr == np.inf  # flat at its minimum
