@@ -80,13 +80,13 @@ def band(ax: Axes, runs: xr.DataArray, x: str = "step", over: str = "seed", **li
     >>> band(Figure().subplots(), runs, label="loss").get_ydata().tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    from lrcourse.explore.cube import summary
+    from lrcourse.explore.pack import quartiles
 
     extra = [d for d in runs.dims if d not in (x, over)]
     if x not in runs.dims or extra:
         raise ValueError(f"runs must have dimensions {x} and {over}, had {runs.dims}")
     rows = runs.transpose(..., x).values.reshape(-1, runs.sizes[x]).astype(float)
-    low, mid, high = summary(rows)
+    low, mid, high = quartiles(rows)
     place = runs[x].values
     (drawn,) = ax.plot(place, np.where(np.isfinite(mid), mid, np.nan), **line)
     if len(rows) > 1:
