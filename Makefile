@@ -25,6 +25,7 @@ test: $(VENV)/.test book  ## lint, types, scripts, every notebook, unit tests, t
 	ruff check .
 	ruff format --check .
 	mypy
+	npx prettier --check "lrcourse/**/*.js" "tests/**/*.mjs"
 	node --test tests/*/*.test.mjs
 	pytest --nbval-lax --quiet book/*.ipynb
 	pytest --doctest-modules lrcourse tests

@@ -37,7 +37,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'lrcourse' has no attribute {name!r}")
-    value = getattr(import_module(f"lrcourse.{_HOME[name]}"), name)
+    home = import_module(f"lrcourse.{_HOME[name]}")
+    value = home if name == _HOME[name] else getattr(home, name)  # `explore` is a package to call
     globals()[name] = value
     return value
 

@@ -316,10 +316,10 @@ def fit(
         if (i := places.get(updates)) is None:
             return
         values = evaluate(model, data)
-        for name, value in zip(EVALUATED, values, strict=True):
-            getattr(history, name)[i] = value
+        for name, number in zip(EVALUATED, values, strict=True):
+            getattr(history, name)[i] = number
         for name, measure in (measures or {}).items():
-            value = measured(name, measure, model, data)
+            value: NDArray[Any] = measured(name, measure, model, data)
             kept = history.measures.setdefault(name, np.full((len(places), *value.shape), np.nan))
             if kept.shape[1:] != value.shape:
                 had = kept.shape[1:]

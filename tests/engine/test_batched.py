@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lrcourse.data import Data, digits, line, one_hot, split
+from lrcourse.chapters.convergence import one_hot
+from lrcourse.data import Data, digits, line, split
 from lrcourse.engine import batched
 from lrcourse.models import linear, mlp
 from lrcourse.schedules import Cosine, OneCycle

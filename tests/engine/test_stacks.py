@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from lrcourse.data import digits, line, one_hot, split
+from lrcourse.chapters.convergence import one_hot
+from lrcourse.data import digits, line, split
 from lrcourse.engine import stacks
 from lrcourse.engine.stacks import (
     ACTIVATIONS,

@@ -92,3 +92,14 @@ def ravine_descent(lrs=None, momenta=(0.0, 0.5, 0.9), steps=60, condition=10.0) 
         },
         {"lr": lr, "momentum": beta, "step": np.arange(steps + 1)},
     )
+
+
+def unpacked(explorer, name):
+    """An array as the page decodes it."""
+    meta = explorer.view.spec["arrays"][name]
+    kind, start = {"f4": "<f4", "q2": "<u2"}[meta["type"]], meta["offset"]
+    raw = np.frombuffer(explorer.view.data, kind, meta["size"], start).reshape(meta["shape"])
+    if meta["type"] == "f4":
+        return raw
+    values = meta["scale"] * np.sinh(meta["low"] + raw * meta["step"])
+    return np.where(raw == 65_535, np.nan, values)

@@ -79,7 +79,7 @@ class EmbeddedCube:
                         np.where(np.isfinite(rows), rows, worst * np.inf) if len(rows) > 1 else rows
                     )
                     found[number, name] = median(shown)
-            elif panel["kind"] == "path":
+            elif panel["kind"] == "descent":
                 for axis in ("x", "y"):
                     found[number, axis] = self.rows(panel[axis], at, panel["along"])
         return found

@@ -1,96 +1,26 @@
-"""A dataset made ready to travel: names and numbers in words, arrays in one binary buffer.
+"""A dataset made ready to travel: its arrays in one binary buffer.
 
-Nothing here draws.  `Cube` reads slices for the still picture and packs the same arrays for the
-page; the JavaScript side unpacks them with the formulas written at `Cube.pack`.
+Nothing here draws.  `Packed` reads slices for the still picture and packs the same arrays for the
+page; `pack.js` unpacks them with the formulas written at `Packed.pack`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from lrcourse._checks import count
+from lrcourse.explore.words import WORDS, Array, in_words, is_numeric, listing
 
-Array = NDArray[Any]
 Selection = Mapping[str, int]
 Limits = tuple[float, float]
 
 EXACT_SIZE = 20_000  # up to this many numbers an array travels as float32, above as 16-bit codes
 MISSING = 65_535
-WORDS = {
-    "lr": "learning rate",
-    "rate": "used rate",
-    "planned": "planned rate",
-    "used": "used rate",
-    "val_loss": "validation loss",
-    "val_accuracy": "validation accuracy",
-    "train_loss": "training loss",
-    "eval_step": "step",
-    "x0": "x₀",
-    "x1": "x₁",
-}
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Write a number to three significant digits, whole numbers in full.
-
-    >>> [number(v) for v in (0.031623, 300, -2.5, 3.2e-5, 1e-6, 123456.7)]
-    ['0.0316', '300', '−2.5', '3.2×10⁻⁵', '10⁻⁶', '1.23×10⁵']
-    """
-    if math.isnan(value):
-        return "no value"
-    size, sign = abs(float(value)), "−" if value < 0 else ""
-    if math.isinf(size):
-        return sign + "∞"
-    if size.is_integer() and size < 1e7 and (size < 1e5 or float(f"{size:.{digits}g}") != size):
-        return f"{sign}{int(size)}"
-    mantissa, power = f"{size:.{digits - 1}e}".split("e")
-    if -4 <= int(power) < 5:
-        return sign + _strip(f"{size:.{max(0, digits - 1 - int(power))}f}")
-    ten = "10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return sign + ("" if float(mantissa) == 1 else _strip(mantissa) + "×") + ten
-
-
-def _strip(text: str) -> str:
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def listing(names: Iterable[Any]) -> str:
-    """Names as a sentence shows them.
-
-    >>> listing(["lr", "seed"])
-    'lr, seed'
-    >>> listing([])
-    'none'
-    """
-    return ", ".join(map(str, names)) or "none"
-
-
-def is_numeric(values: Array) -> bool:
-    """Whether a coordinate holds numbers (bools are labels)."""
-    return bool(np.issubdtype(values.dtype, np.number))
-
-
-def option_labels(name: str, values: Array) -> list[str]:
-    """One text for each value of a dimension, with as many digits as it takes to tell them apart.
-
-    >>> option_labels("lr", np.array([0.1, 0.1001, 0.2]))
-    ['0.1', '0.1001', '0.2']
-    """
-    seen, times = np.unique(values.astype(str), return_counts=True)
-    if (times > 1).any():
-        twice = listing(seen[times > 1])
-        raise ValueError(f"dimension {name} must have distinct values, has {twice} repeatedly")
-    for digits in range(3, 18):
-        labels = [number(v, digits) if is_numeric(values) else str(v) for v in values]
-        if len(set(labels)) == len(labels):
-            break
-    return labels
 
 
 def position(name: str, values: Array, wanted: Any) -> int:
@@ -99,6 +29,8 @@ def position(name: str, values: Array, wanted: Any) -> int:
     >>> position("lr", np.array([0.001, 0.01, 0.1]), 0.02)
     1
     """
+    if getattr(wanted, "shape", None) == ():  # one value in an array
+        wanted = wanted.item()
     if not is_numeric(values):
         for i, value in enumerate(values):
             if value == wanted or str(value) == str(wanted):
@@ -109,7 +41,7 @@ def position(name: str, values: Array, wanted: Any) -> int:
     low, high = float(values.min()), float(values.max())
     slack = 1e-9 * max(abs(low), abs(high))
     if not low - slack <= float(wanted) <= high + slack:
-        raise ValueError(f"{name} must be from {number(low)} to {number(high)}, was {wanted!r}")
+        raise ValueError(f"{name} must be from {in_words(low)} to {in_words(high)}, was {wanted!r}")
     return int(np.abs(values.astype(float) - float(wanted)).argmin())
 
 
@@ -120,6 +52,8 @@ def thinned(ds: xr.Dataset, thin: Mapping[str, int]) -> xr.Dataset:
     >>> thinned(ds, {"step": 3}).step.values.tolist()
     [0, 3, 6, 7]
     """
+    if not isinstance(thin, Mapping):
+        raise TypeError(f"thin must be a mapping such as {{'step': 10}}, was {thin!r}")
     for dim, every in thin.items():
         if dim not in ds.dims:
             dims = listing(ds.dims)
@@ -130,10 +64,10 @@ def thinned(ds: xr.Dataset, thin: Mapping[str, int]) -> xr.Dataset:
     return ds
 
 
-def summary(rows: Array, worst: float = 1.0) -> tuple[Array, Array, Array]:
+def quartiles(rows: Array, worst: float = 1.0) -> tuple[Array, Array, Array]:
     """Quartile, median, quartile over the first axis; a run without a value counts as the worst.
 
-    >>> [q.tolist() for q in summary(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, np.nan]]))]
+    >>> [q.tolist() for q in quartiles(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, np.nan]]))]
     [[1.5, 1.5], [2.0, 2.0], [2.5, inf]]
     """
     ranked = np.sort(np.where(np.isfinite(rows), rows, worst * np.inf), axis=0)
@@ -183,24 +117,39 @@ def extent(rows: Array, log: bool, pad: bool = True) -> Limits | None:
 
 
 def _representable(array: xr.DataArray) -> xr.DataArray:
-    """The page computes in float32: what is larger has left every picture and has no value."""
+    """The page computes in float32: what is larger has left every picture and has no value.
+
+    Bools and integers of which some are missing become numbers, NaN where nobody knows.
+    """
+    if array.dtype == object and all(_is_number(v) for v in array.values.flat):
+        array = array.astype(float)
     if not np.issubdtype(array.dtype, np.floating):
         return array
     return array.where(np.abs(array) < 1e38)
 
 
-class Cube:
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float, np.bool_, np.number))
+
+
+class Packed:
     """A dataset with its band, and the arrays of it that travel.
 
     Parameters
     ----------
     ds : the runs.
     band : the dimension whose runs are summarised (usually ``seed``), or None.
+
+    Attributes
+    ----------
+    diverged : the variable that says at which step each run diverged (-1: never, NaN: the run is
+        missing), if there is one for each choice.
     """
 
     def __init__(self, ds: xr.Dataset, band: str | None) -> None:
         self.ds = ds.map(_representable)
         self.band = band
+        self.diverged: str | None = None
         self.arrays: dict[str, dict[str, Any]] = {}
         self._parts: list[bytes] = []
         self._places: dict[bytes, int] = {}
@@ -245,13 +194,18 @@ class Cube:
         """How many runs of the band a variable has."""
         return self.ds.sizes[self.band] if self.band in self.ds[name].dims else 1
 
-    def curves(self, name: str, axis: str, quartiles: bool = True) -> Array:
-        """All curves of the cube along `axis`, in rows: quartiles over the band, or each run."""
+    def missing(self, selection: Selection) -> Array:
+        """Which runs of the band are missing at a selection: nobody knows if they diverged."""
+        at = self.rows(self.diverged, selection, None)[:, 0] if self.diverged else np.zeros(1)
+        return np.isnan(at)
+
+    def curves(self, name: str, axis: str, spread: bool = True) -> Array:
+        """All curves along `axis`, in rows: quartiles over the band, or each run."""
         array = self.ds[name].transpose(..., axis)
         rows = np.asarray(array.values, dtype=float)
-        if quartiles and self.band in array.dims:
+        if spread and self.band in array.dims:
             rows = np.moveaxis(rows, array.dims.index(self.band), 0)
-            rows = np.stack(summary(rows, self.worst(name)))
+            rows = np.stack(quartiles(rows, self.worst(name)))
         return rows.reshape(-1, self.ds.sizes[axis])
 
     def place(self, data: bytes) -> int:
@@ -332,16 +286,19 @@ def quantised(values: Array) -> tuple[Array, dict[str, float]] | None:
     return codes, {"scale": scale, "low": low, "step": step}
 
 
-def divergence(at: Array) -> str:
-    """How many of the runs diverged, and when the first did; -1 stands for never.
+def places(
+    packed: Packed, dims: Sequence[str], values: Any, role: str = "selection"
+) -> dict[str, int]:
+    """The indices of a selection, dimension -> value; `role` names it in errors.
 
-    >>> divergence(np.array([-1, 12, 30]))
-    '2 of 3 runs diverged, the first at step 12.'
+    >>> ds = xr.Dataset({"loss": ("lr", [3.0, 2.0, 1.0])}, {"lr": [0.001, 0.01, 0.1]})
+    >>> packed = Packed(ds, None)
+    >>> places(packed, ["lr"], {"lr": 0.02})
+    {'lr': 1}
     """
-    steps = at[at >= 0]
-    if not len(steps):
-        return f"None of the {len(at)} runs diverged." if len(at) > 1 else ""
-    if len(at) == 1:
-        return f"The run diverged at step {number(steps[0])}."
-    many = f"All {len(at)}" if len(steps) == len(at) else f"{len(steps)} of {len(at)}"
-    return f"{many} runs diverged, the first at step {number(steps.min())}."
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{role} must be a mapping such as {{'lr': 0.1}}, was {values!r}")
+    for dim in values:
+        if dim not in dims:
+            raise ValueError(f"{dim!r} cannot be chosen; there are {listing(dims)}")
+    return {dim: position(dim, packed.values(dim), value) for dim, value in values.items()}

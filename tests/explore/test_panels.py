@@ -1,0 +1,58 @@
+"""What panels say and draw."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from explorer_cubes import Ravine, Wavy
+
+from lrcourse.explore import Descent, HeatMap, Lines, explore
+from lrcourse.explore.words import in_words
+
+PNG = b"\x89PNG"
+
+
+def test_the_sentence_has_the_numbers_of_the_dataset(runs):
+    explorer = explore(runs, y="loss", start={"lr": 0.01, "momentum": 0.5})
+    last = runs.loss.sel(lr=0.01, momentum=0.5, method="nearest").isel(step=-1)
+    low, mid, high = (in_words(float(last.quantile(q))) for q in (0.25, 0.5, 0.75))
+    assert explorer.sentence() == (
+        f"Learning rate 0.01, momentum 0.5: loss {mid} at step 59, "
+        f"median of 5 seeds (quartiles {low} to {high}). None of the 5 runs diverged."
+    )
+
+
+def test_an_all_diverged_cube_is_shown(runs):
+    lost = runs.copy(deep=True)
+    lost["loss"] = xr.full_like(lost.loss, np.inf)
+    lost["final_loss"] = xr.full_like(lost.final_loss, np.nan)
+    lost["diverged_at"] = xr.zeros_like(lost.diverged_at)
+    heat = HeatMap("final_loss", "lr", "momentum", log=True)
+    explorer = explore(lost, Lines("loss", log="y"), heat)
+    assert "All 5 runs diverged, the first at step 0." in explorer.sentence()
+    assert "30 of 30 cells diverged" in explorer.sentence()
+    assert explorer.still().startswith(PNG)
+
+
+def test_a_map_without_a_better_end_names_no_best_cell(runs):
+    def said(mark):
+        return explore(runs, HeatMap("final_loss", "lr", "momentum", mark=mark)).sentence()
+
+    assert "the lowest" in said(True)
+    assert "lowest" not in said(False)
+
+
+def test_paths_have_contours_or_a_curve_below_them(descent):
+    flat = explore(descent, Descent("x0", "x1", surface=Ravine(), equal=True, faint="lr"))
+    below = flat.view.spec["panels"][0]["contours"]["sets"][0]
+    assert len(below["levels"]) == 12
+    assert below["size"] == sum(map(sum, below["levels"]))
+    curve = explore(descent, Descent("x0", "loss", surface=Wavy()))
+    assert curve.view.spec["panels"][0]["domain"]["x"] == (-4.0, 4.0)
+    beta = descent.momentum.values
+    varied = Descent("x0", "x1", surface=("momentum", [Ravine(10 + b) for b in beta]))
+    assert len(explore(descent, varied).view.spec["panels"][0]["contours"]["sets"]) == 3
+    for explorer in (flat, curve):
+        assert explorer.still().startswith(PNG)
+    free = explore(descent, Descent("x0", "x1"), start={"lr": 0.4, "momentum": 0})
+    assert "the path leaves the picture at step" in free.sentence()
