@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
+from inspect import signature
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -40,7 +41,25 @@ def _tuple_of(check: Callable[[str, Any], Any], name: str, value: Any) -> tuple[
     return tuple(check(f"{name}[{i}]", item) for i, item in enumerate(value))
 
 
+def call_first(name: str, value: Any) -> None:
+    """Refuse a class where one of its instances is meant, and say what to write.
+
+    >>> call_first("schedule", Step)
+    Traceback (most recent call last):
+        ...
+    TypeError: schedule must be a Schedule, was the class Step: call it, as in Step(lr, step_size)
+    """
+    if isinstance(value, type):
+        given = signature(value).parameters.values() if is_dataclass(value) else ()
+        needed = ", ".join(p.name for p in given if p.default is p.empty)
+        raise TypeError(
+            f"{name} must be a Schedule, was the class {value.__name__}: "
+            f"call it, as in {value.__name__}({needed})"
+        )
+
+
 def _schedule(name: str, value: Any) -> Schedule:
+    call_first(name, value)
     return instance(name, value, Schedule, "a Schedule")  # type: ignore[type-abstract]
 
 

@@ -1,8 +1,13 @@
 """The rate that was planned is the rate that was used, whatever happens in between."""
 
+import gc
 import json
 import math
+import tracemalloc
 import warnings
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -12,7 +17,16 @@ from hypothesis import strategies as st
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from lrcourse.drivers import ReduceOnPlateau, drive, record
-from lrcourse.schedules import Constant, Cosine, Exponential, OneCycle, Step, Triangular, warmup
+from lrcourse.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Schedule,
+    Step,
+    Triangular,
+    warmup,
+)
 
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.7, momentum=0.3),
@@ -88,6 +102,59 @@ def test_a_tensor_rate_stays_the_same_tensor():
     assert driver.used[:, 0].tolist() == [0.25, 0.125, 0.0625]
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("rule", [Exponential(0.1, 0.9), ReduceOnPlateau(0.1)])
+def test_a_tensor_rate_is_planned_in_the_precision_of_the_tensor(kind, rule):
+    def fresh():
+        weight = torch.nn.Parameter(torch.ones(1))
+        optimizer = torch.optim.Adam([weight], lr=torch.tensor(0.5, dtype=kind))
+        return weight, optimizer, drive(optimizer, rule)
+
+    weight, optimizer, driver = fresh()
+    train(optimizer, [weight], 20)
+    exact = np.array([rule(t) for t in range(20)])
+    held = torch.tensor(exact).to(kind).double()
+    assert driver.used[:, 0].tolist() == driver.planned[:, 0].tolist() == held.tolist()
+    assert (driver.used[0, 0] == 0.1) == (kind is torch.float64)
+
+    saved = json.loads(json.dumps(driver.state_dict()))
+    assert len(json.dumps(saved)) < 500
+    weight, optimizer, second = fresh()
+    second.load_state_dict(saved)
+    assert second.planned.tolist() == driver.planned.tolist() == second.used.tolist()
+
+
+def test_a_rate_that_becomes_a_tensor_in_the_middle_of_a_run_keeps_its_past():
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.Adam([weight], lr=0.5)
+    driver = drive(optimizer, Constant(0.1))
+    train(optimizer, [weight], 2)
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.5)
+    train(optimizer, [weight], 2)
+    third = torch.tensor(0.1).double().item()
+    for _ in range(2):
+        assert (
+            driver.planned[:, 0].tolist() == driver.used[:, 0].tolist() == [0.1] * 2 + [third] * 2
+        )
+        state = driver.state_dict()
+        driver.close()
+        driver = drive(optimizer, Constant(0.1))
+        driver.load_state_dict(state)
+    optimizer.param_groups[0]["lr"] = 0.5
+    train(optimizer, [weight], 1)
+    assert (
+        driver.planned[:, 0].tolist()
+        == driver.used[:, 0].tolist()
+        == [0.1] * 2 + [third] * 2 + [0.1]
+    )
+
+
+def test_a_rate_of_integers_is_refused():
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=torch.tensor(1))
+    with pytest.raises(TypeError, match=r"^lr of the optimizer must hold floats, was tensor\(1\)"):
+        drive(optimizer, Constant(0.1))
+
+
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_a_run_resumed_in_the_middle_equals_the_uninterrupted_one(make):
     rules = [OneCycle(0.02, 20), warmup(Cosine(0.01, 15), 5)]
@@ -129,9 +196,13 @@ def test_a_state_of_another_run_changes_nothing():
     good = ReduceOnPlateau(0.1)
     good.step(1.0)
     for bad, message in [
-        ({}, "^state must be a dict with schedules, used, "),
+        ({}, "^state must be a dict with schedules, t, kinds, planned, used, used_momentum, was"),
         (before | {"schedules": before["schedules"][:1]}, "^state must be of 2 schedules, was of "),
-        (before | {"used": []}, "^state must hold tables of one length"),
+        (before | {"used": []}, r"^state must be of 2 schedules, was of \[\]"),
+        (before | {"t": -1}, r"^state\['t'\] must be an integer >= 0, was -1"),
+        (before | {"kinds": ["int64"] * 2}, "^state must hold kinds such as 'None' or 'float32'"),
+        (before | {"used": [[[2, 1.0]], []]}, r"each t below 2, in 'used', was \[\[2, 1.0\]\]"),
+        (before | {"used": [[[1, 1.0], [0, 1.0]], []]}, r"^state must hold pairs \[t, value\] in"),
         (
             before | {"schedules": [good.state_dict(), good.state_dict()]},
             "^state must have lr=0.2, was 0.1",
@@ -181,6 +252,17 @@ def test_a_closed_driver_keeps_its_record_and_drives_no_more():
     [
         (0.1, TypeError, "schedule must be a Schedule or one for each group, was 0.1"),
         ([Constant(0.1), 0.1], TypeError, "schedule[1] must be a Schedule, was 0.1"),
+        (
+            Constant,
+            TypeError,
+            "schedule must be a Schedule, was the class Constant: call it, as in Constant(lr)",
+        ),
+        (
+            [Constant(0.1), ReduceOnPlateau],
+            TypeError,
+            "schedule[1] must be a Schedule, was the class ReduceOnPlateau: call it, as in "
+            "ReduceOnPlateau(lr)",
+        ),
         (
             [Constant(0.1)],
             ValueError,
@@ -250,6 +332,202 @@ def test_an_update_that_fails_or_is_skipped_is_not_counted():
         scaler.step(optimizer)
         scaler.update()
     assert driver.used[:, 0].tolist() == [1.0, 0.5, 0.25]
+
+
+class Twice(torch.optim.SGD):
+    """Its step calls that of its parent, twice if asked, or lets it fail."""
+
+    calls = 1
+    fail = False
+
+    def step(self, closure=None):
+        for _ in range(self.calls):
+            super().step(closure)
+        if self.fail:
+            with suppress(RuntimeError):
+                super().step(self.error)
+
+    @staticmethod
+    def error():
+        raise RuntimeError("no loss")
+
+
+class Thrice(Twice):
+    def step(self, closure=None):
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, Twice, Thrice])
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("fail", [False, True])
+def test_a_step_that_calls_the_steps_of_its_parents_is_one_update(kind, calls, fail):
+    weights, groups = two_groups()
+    for parent in (torch.optim.SGD, Twice):
+        parent(weights)  # PyTorch puts its hooks into a class when it makes the first of it
+    optimizer = kind(groups, lr=9.0)
+    optimizer.calls, optimizer.fail = calls, fail
+    schedule = Exponential(0.5, 0.5)
+    with record(optimizer) as recorder, drive(optimizer, schedule) as driver:
+        train(optimizer, weights, 3)
+        with pytest.raises(RuntimeError, match="no loss"):
+            optimizer.step(Twice.error)
+        train(optimizer, weights, 2)
+    assert driver.t == recorder.t == 5
+    assert driver.used[:, 0].tolist() == schedule(np.arange(5)).tolist()
+    assert recorder.used.tolist() == driver.planned.tolist()
+
+
+def test_an_optimizer_inside_another_is_counted_for_itself():
+    class Outer(torch.optim.SGD):
+        def step(self, closure=None):
+            super().step(closure)
+            self.inner.step(closure)
+
+    weights, _ = two_groups()
+    outer = Outer(weights[:1], lr=0.1)
+    outer.inner = torch.optim.SGD(weights[1:], lr=0.1)
+    with record(outer) as outside, record(outer.inner) as inside:
+        for _ in range(3):
+            train(outer, weights, 1)
+            with pytest.raises(RuntimeError):
+                outer.inner.step(Twice.error)
+    assert outside.t == inside.t == 3
+
+
+def test_an_update_that_a_fused_optimizer_skips_is_not_counted():
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([weight], fused=True)
+    driver, recorder = drive(optimizer, Exponential(1.0, 0.5)), record(optimizer)
+    scaler = torch.amp.GradScaler("cpu")
+    moved = []
+    for gradient in (1.0, math.inf, 1.0, math.nan, 1.0):
+        before = weight.detach().clone()
+        weight.grad = torch.full_like(weight, gradient) * scaler.scale(torch.ones(2))
+        scaler.step(optimizer)
+        scaler.update()
+        moved.append(not torch.equal(weight, before))
+    assert moved == [True, False, True, False, True]
+    assert driver.t == recorder.t == 3
+    assert driver.used[:, 0].tolist() == recorder.used[:, 0].tolist() == [1.0, 0.5, 0.25]
+
+    optimizer.found_inf = torch.ones(())  # as a scaler of one's own may do
+    optimizer.step()
+    del optimizer.found_inf
+    assert driver.t == recorder.t == 3
+
+
+def test_a_step_that_raised_keeps_nothing_of_its_caller_alive():
+    class Big:
+        pass
+
+    weights, groups = two_groups()
+    optimizer = torch.optim.SGD(groups)
+    recorder = record(optimizer)
+
+    def fails():
+        big = Big()
+        alive.append(weakref.ref(big))
+        optimizer.step(Twice.error)
+
+    alive = []
+    with pytest.raises(RuntimeError, match="no loss"):
+        fails()
+    gc.collect()
+    assert alive[0]() is None
+    train(optimizer, weights, 1)
+    assert recorder.t == 1
+
+
+@dataclass(frozen=True)
+class Listed(Schedule):
+    """Rates from a list, which ends; it counts how often it was asked."""
+
+    rates: tuple
+    asked: list = field(default_factory=list, compare=False, repr=False)
+
+    def _rate(self, t):
+        self.asked.append(len(t))
+        return np.array(self.rates)[t]
+
+
+def test_a_schedule_is_asked_ahead_and_only_as_far_as_it_goes():
+    weights, groups = two_groups()
+    optimizer = torch.optim.SGD(groups[:1])
+    schedule = Listed(tuple(np.linspace(0.1, 0.2, 2500)))
+    driver = drive(optimizer, schedule)
+    for parameter in weights:
+        parameter.grad = torch.zeros_like(parameter)
+    for _ in range(2500):
+        optimizer.step()
+    assert len(schedule.asked) < 30
+    assert driver.used[:, 0].tolist() == list(schedule.rates)
+    with pytest.raises(IndexError):
+        optimizer.step()
+    assert driver.t == 2500
+
+    driver.close()
+    driver = drive(optimizer, Exponential(1.0, 2.0))  # leaves the floats within the first block
+    for _ in range(1024):
+        optimizer.step()
+    with pytest.raises(ValueError, match="is too large for a float at t = 1024"):
+        optimizer.step()
+    assert driver.used[-1, 0] == 2.0**1023
+
+
+def test_a_long_record_is_small_and_its_state_smaller():
+    _, groups = two_groups()
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    rules = [Cosine(0.1, 3000), ReduceOnPlateau(0.1)]
+    tracemalloc.start()
+    try:
+        driver, recorder = drive(optimizer, rules), record(optimizer)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(20_000):
+            driver._prepare(), driver._count(), recorder._count()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000 * 8 * 5 * 1.2 + 50_000  # four columns of used, one planned
+    assert len(json.dumps(driver.state_dict())) < 1000
+
+
+def test_a_rate_that_other_code_changed_is_recorded_and_saved_as_it_was():
+    def meddle(optimizer, args, kwargs):
+        if 2 <= driver.t < 5 or driver.t == 7:
+            optimizer.param_groups[1].update(lr=0.3, momentum=0.1 * driver.t)
+
+    weights, groups = two_groups()
+    optimizer = torch.optim.SGD(groups, momentum=0.9)
+    driver = drive(optimizer, [OneCycle(0.1, 9), Cosine(0.1, 9)])
+    optimizer.register_step_pre_hook(meddle)
+    train(optimizer, weights, 9)
+    expected = np.stack([rule(np.arange(9)) for rule in driver.schedules], axis=1)
+    assert driver.planned.tolist() == expected.tolist()
+    expected[[2, 3, 4, 7], 1] = 0.3
+    assert driver.used.tolist() == expected.tolist()
+    momenta = [0.9, 0.9, *[0.1 * t for t in (2, 3, 4, 4, 4, 7, 7)]]
+    assert driver.used_momentum[:, 1].tolist() == momenta
+
+    saved = json.loads(json.dumps(driver.state_dict()))
+    assert saved["used"] == [[], [[2, 0.3], [5, None], [7, 0.3], [8, None]]]
+    driver.close()
+    second = drive(optimizer, driver.schedules)
+    second.load_state_dict(saved)
+    for name in ("planned", "used", "planned_momentum", "used_momentum"):
+        np.testing.assert_array_equal(getattr(second, name), getattr(driver, name))
+    assert second.state_dict() == saved
+
+
+def test_groups_that_come_and_go_keep_their_columns():
+    weights, groups = two_groups()
+    optimizer = torch.optim.SGD(groups, lr=0.5)
+    with record(optimizer) as recorder:
+        train(optimizer, weights, 1)
+        gone = optimizer.param_groups.pop()
+        train(optimizer, weights, 1)
+        optimizer.param_groups.append(gone)
+        train(optimizer, weights, 1)
+    np.testing.assert_array_equal(recorder.used, [[0.5, 0.5], [0.5, np.nan], [0.5, 0.5]])
 
 
 def test_the_recorder_shows_what_other_code_did():
