@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
-NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+TEMPLATE = ROOT / "book" / "_template.ipynb"
+NOTEBOOKS = sorted(path for path in (ROOT / "book").glob("*.ipynb") if path != TEMPLATE)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from conftest import NOTEBOOKS, ROOT
+
 from ingredients import digest, ingredients
 
 TREE = {
