@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
 TEMPLATE = ROOT / "book" / "_template.ipynb"
 NOTEBOOKS = sorted(path for path in (ROOT / "book").glob("*.ipynb") if path != TEMPLATE)
+API = sorted((ROOT / "book" / "api").glob("*.md"))
 LONGEST_FIRST = [
     "tests/site/test_lab.py",
     "tests/site/test_site_controls.py",

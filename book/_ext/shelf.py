@@ -27,6 +27,7 @@ def homes() -> dict[str, str]:
     found: dict[str, str] = {}
     for page in sorted(PAGES.glob("*.md")):
         module = import_module(f"lrcourse.{page.stem}")
+        found[module.__name__] = module.__name__
         for name in module.__all__:
             found.setdefault(name, f"{module.__name__}.{name}")
             found[f"{module.__name__}.{name}"] = f"{module.__name__}.{name}"
