@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PAGE   := _build/html/index.html
+EXPERIMENTS := $(basename $(notdir $(shell grep -l __main__ experiments/*.py)))
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab test bench experiments notebooks clean
+.PHONY: help book serve lab test bench experiments chapter notebooks clean
 
 help:  ## say what the commands do
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -27,20 +28,23 @@ test: $(VENV)/.test book  ## lint, types, scripts, every notebook, unit tests, t
 	mypy
 	npx prettier --check "lrcourse/**/*.js" "tests/**/*.mjs"
 	node --test tests/*/*.test.mjs
-	pytest --nbval-lax --quiet book/*.ipynb
-	pytest --doctest-modules lrcourse tests
+	@$(BIN)/python -m tools.alone
+	pytest --doctest-modules --numprocesses 2 --maxschedchunk 1 lrcourse tests
 
 bench: $(VENV)/.test book  ## side-by-side measurements, printed as ratios
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 experiments: $(VENV)/.book  ## record again every cube under lrcourse/recorded that is missing or unfinished
-	@for name in adaptive adaptive_decay convergence schedules; do echo "== $$name"; $(BIN)/python -m experiments.$$name || exit 1; done
+	@for name in $(EXPERIMENTS); do echo "== $$name"; $(BIN)/python -m experiments.$$name || exit 1; done
+
+chapter: $(VENV)/.book  ## begin a chapter from the template: make chapter NAME=momentum
+	@$(BIN)/python -m tools.chapter $(NAME)
 
 notebooks: $(VENV)/.test  ## run the notebooks and write back their checked outputs and stills
 	@$(BIN)/python -m tools.refresh
 
 clean:  ## remove what was built (the environment and the assets stay; rm -r .venv node_modules removes them)
-	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf _build build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -10,8 +10,35 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
-NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+TEMPLATE = ROOT / "book" / "_template.ipynb"
+NOTEBOOKS = sorted(path for path in (ROOT / "book").glob("*.ipynb") if path != TEMPLATE)
+API = sorted((ROOT / "book" / "api").glob("*.md"))
+LONGEST_FIRST = [
+    "tests/site/test_lab.py",
+    "tests/site/test_site_controls.py",
+    "tests/chapters/test_experiments.py",
+    "tests/explore/test_explore_browser.py",
+    "tests/site/test_site.py",
+    "tests/test_sweeps.py",
+    "tests/engine",
+    "tests/chapters",
+]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: one thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest tests, so that no worker is left alone with one at the end."""
+
+    def rank(item):
+        path = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else ""
+        starts = (place for place, name in enumerate(LONGEST_FIRST) if path.startswith(name))
+        return next(starts, len(LONGEST_FIRST))
+
+    items.sort(key=rank)
 
 
 def skip_or_fail(reason: str) -> None:

@@ -3,14 +3,14 @@
 At build time this Sphinx extension
 
 * copies the pinned browser assets (widget manager, RequireJS, anywidget, MathJax) to `_vendor/`,
-* re-executes the notebooks when the package or the recorded data they read has changed,
+* re-executes a notebook when a module that it reaches or a recorded cube that it loads has changed,
 * puts a still picture of each widget where scripts do not run,
 * takes source and launch links from this clone's own `git remote`; with no remote there are none.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 import re
 import shutil
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import anywidget
 from docutils import nodes
+from ingredients import digest
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -76,34 +77,30 @@ def check_assets(app: Sphinx) -> None:
         )
 
 
-def ingredients() -> str:
-    """A digest of everything besides its own cells that a notebook's outputs depend on."""
-    digest = hashlib.sha256()
-    paths = [*ROOT.glob("lrcourse/**/*"), ROOT / "requirements.txt"]
-    for path in sorted(p for p in paths if p.is_file() and p.suffix != ".pyc"):
-        digest.update(path.relative_to(ROOT).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def choose_cache(app: Sphinx, config: Config) -> None:
-    """Keep executed notebooks apart by what they ran on; forget those of other states."""
-    caches = Path(app.outdir).parent / "executed"
-    current = caches / ingredients()
-    for old in caches.glob("*"):
-        if old != current:
-            shutil.rmtree(old, ignore_errors=True)
-    config.nb_execution_cache_path = str(current)
+def digests(app: Sphinx) -> dict[str, str]:
+    """What the outputs of each notebook of the book depend on, besides its own cells."""
+    sources = {doc: Path(app.env.doc2path(doc)) for doc in app.env.found_docs}
+    return {doc: digest(path, ROOT) for doc, path in sources.items() if path.suffix == ".ipynb"}
 
 
 def outdated(app: Sphinx, env, added, changed, removed):  # type: ignore[no-untyped-def]
-    """Notebooks are read again when the package or the recorded data changed."""
-    now = ingredients()
-    if getattr(env, "livebook_ingredients", now) == now:
-        env.livebook_ingredients = now
-        return []
-    env.livebook_ingredients = now
-    return [doc for doc in env.found_docs if env.doc2path(doc).endswith(".ipynb")]
+    """Name the notebooks to be read again although they themselves did not change."""
+    before, env.livebook_digests = getattr(env, "livebook_digests", {}), digests(app)
+    return [doc for doc, now in env.livebook_digests.items() if before.get(doc, now) != now]
+
+
+def choose_cache(app: Sphinx, doc: str, source: list[str]) -> None:
+    """Give a notebook a cache for what it runs on now; forget those of other states."""
+    if Path(app.env.doc2path(doc)).suffix != ".ipynb":
+        return
+    caches = Path(app.outdir).parent / "executed" / doc
+    current = caches / app.env.livebook_digests[doc]
+    for old in caches.glob("*"):
+        if old != current:
+            shutil.rmtree(old, ignore_errors=True)
+    notebook = json.loads(source[0])
+    notebook["metadata"]["mystnb"] = {"execution_cache_path": str(current)}
+    source[0] = json.dumps(notebook)
 
 
 def links_of_this_clone(app: Sphinx, config: Config) -> None:
@@ -167,11 +164,11 @@ class StillPictures(SphinxPostTransform):
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    app.connect("config-inited", choose_cache)
     app.connect("config-inited", links_of_this_clone, priority=100)
     app.connect("builder-inited", check_assets)
     app.add_js_file(None, body=Path(__file__).with_name("quiet.js").read_text(), priority=0)
     app.connect("env-get-outdated", outdated)
+    app.connect("source-read", choose_cache)
     app.connect("html-page-context", accessible)
     app.connect("build-finished", copy_assets)
     app.add_post_transform(StillPictures)

@@ -4,7 +4,9 @@ import re
 
 import nbformat
 import pytest
-from conftest import NOTEBOOKS, ROOT
+from conftest import NOTEBOOKS, ROOT, TEMPLATE
+
+POLICED = [*NOTEBOOKS, TEMPLATE]
 
 
 def pictures(path):
@@ -15,7 +17,7 @@ def pictures(path):
     return [match.group(1) for match in found]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", POLICED, ids=lambda p: p.stem)
 def test_every_explorer_is_followed_by_its_picture(path):
     cells = nbformat.read(path, 4).cells
     shown = [i for i, c in enumerate(cells) if c.cell_type == "code" and "explore(" in c.source]
@@ -26,7 +28,7 @@ def test_every_explorer_is_followed_by_its_picture(path):
 
 
 def test_pictures_and_references_are_the_same_set():
-    referred = {name for path in NOTEBOOKS for name in pictures(path)}
+    referred = {name for path in POLICED for name in pictures(path)}
     there = {f"stills/{p.name}" for p in (ROOT / "book" / "stills").glob("*")}
     assert referred == there
     for name in there:

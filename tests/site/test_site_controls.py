@@ -27,6 +27,13 @@ def settle(page):
     page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
 
+def stands_still(page, track):
+    """Wait until the handle has glided to where its track was clicked."""
+    gliding = "track => track.closest('.noUi-target').classList.contains('noUi-state-tap')"
+    page.wait_for_function(f"track => !({gliding})(track)", arg=track.element_handle())
+    settle(page)
+
+
 def assert_draws_its_selection(root, cube):
     labels = selection(root)
     series = [s for s in root.evaluate("r => r.lrx.series()") if s["pin"] == 0]
@@ -115,7 +122,7 @@ def mouse_on_sliders(page, explorer, root, cube):
             box = track.bounding_box()
             before = selection(root)
             page.mouse.click(box["x"] + place * box["width"], box["y"] + box["height"] / 2)
-            page.wait_for_timeout(350)  # the handle glides
+            stands_still(page, track)
             after = selection(root)
             (dim,) = changed(before, after) or {None}
             if dim is None:
