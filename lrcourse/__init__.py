@@ -12,25 +12,59 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrcourse.cubes import load, save
-    from lrcourse.explore import explore
+    from lrcourse.curvature import sharpness
+    from lrcourse.data import digits
+    from lrcourse.drivers import drive, record
+    from lrcourse.exercises import check, quiz
+    from lrcourse.explore import Descent, HeatMap, Lines, explore
+    from lrcourse.models import linear, mlp
     from lrcourse.optimizers import descents
+    from lrcourse.randomness import seeded
+    from lrcourse.results import (
+        best,
+        final,
+        first_reached,
+        good_range,
+        middle,
+        table,
+        updates_until,
+    )
     from lrcourse.sweeps import sweep, sweep_function
     from lrcourse.training import fit
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Descent": "explore",
+    "HeatMap": "explore",
+    "Lines": "explore",
+    "best": "results",
+    "check": "exercises",
     "descents": "optimizers",
+    "digits": "data",
+    "drive": "drivers",
     "explore": "explore",
+    "final": "results",
+    "first_reached": "results",
     "fit": "training",
+    "good_range": "results",
+    "linear": "models",
     "load": "cubes",
+    "middle": "results",
+    "mlp": "models",
+    "quiz": "exercises",
+    "record": "drivers",
     "save": "cubes",
+    "seeded": "randomness",
+    "sharpness": "curvature",
     "sweep": "sweeps",
     "sweep_function": "sweeps",
+    "table": "results",
+    "updates_until": "results",
 }
 
 __all__ = [
-    "descents", "explore", "fit", "load", "save", "sweep", "sweep_function",
+    "Descent", "HeatMap", "Lines", "best", "check", "descents", "digits", "drive", "explore", "final", "first_reached", "fit", "good_range", "linear", "load", "middle", "mlp", "quiz", "record", "save", "seeded", "sharpness", "sweep", "sweep_function", "table", "updates_until",
 ]  # fmt: skip
 
 
