@@ -64,7 +64,10 @@ _HOME = {
 }
 
 __all__ = [
-    "Descent", "HeatMap", "Lines", "best", "check", "descents", "digits", "drive", "explore", "final", "first_reached", "fit", "good_range", "linear", "load", "middle", "mlp", "quiz", "record", "save", "seeded", "sharpness", "sweep", "sweep_function", "table", "updates_until",
+    "Descent", "HeatMap", "Lines", "best", "check", "descents", "digits", "drive", "explore",
+    "final", "first_reached", "fit", "good_range", "linear", "load", "middle", "mlp", "quiz",
+    "record", "save", "seeded", "sharpness", "sweep", "sweep_function", "table",
+    "updates_until",
 ]  # fmt: skip
 
 
