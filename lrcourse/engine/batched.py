@@ -7,12 +7,9 @@ uses ``lrcourse.sweeps``.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lrcourse.engine.measures import Measure, Recorder
+from lrcourse.engine.signals import uninterrupted
 from lrcourse.engine.stacks import Mapped, Stack
 from lrcourse.engine.updates import stacked_rule
 from lrcourse.randomness import batches
@@ -95,24 +93,23 @@ def train(
         work.restore(saved)
         advance(work.looked * stack.runs)
     last_save = time.monotonic()
-    with stack.guard(), _Interrupts() as interrupts:
+    whole_update = nullcontext if checkpoint is None else uninterrupted
+    with stack.guard():
         try:
             work.evaluate()
             while work.t < work.steps:
-                with interrupts.held():
+                with whole_update():
                     work.update()
                     made = work.look()
                 if made:
                     advance(made)
                     if checkpoint is not None and time.monotonic() - last_save > SAVE_SECONDS:
-                        with interrupts.held():
-                            checkpoint.save(work.state())
+                        checkpoint.save(work.state())
                         last_save = time.monotonic()
                 work.evaluate()
         except KeyboardInterrupt:
             if checkpoint is not None and work.whole:
-                with interrupts.held():
-                    checkpoint.save(work.state())
+                checkpoint.save(work.state())
             raise
     return work.records()
 
@@ -237,46 +234,6 @@ class _Training:
             columns[name] = values.transpose(0, 1).cpu().numpy().copy()
             columns[name][late] = np.nan
         return [{name: column[i] for name, column in columns.items()} for i in range(len(at))]
-
-
-class _Interrupts:
-    """Ctrl-C that waits for the end of an update, so that no state is half changed.
-
-    Pressed twice within one, it comes through at once.  Only the main thread gets signals:
-    elsewhere nothing is done.
-    """
-
-    def __init__(self) -> None:
-        self._holding = self._pending = False
-        self._before: Any = None
-
-    def __enter__(self) -> _Interrupts:
-        before = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is threading.main_thread() and callable(before):
-            self._before = before
-            signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._holding and not self._pending:
-            self._pending = True
-        else:
-            self._before(number, frame)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Let Ctrl-C wait for the end of the block."""
-        self._holding, self._pending = True, False
-        try:
-            yield
-        finally:
-            self._holding = False
-        if self._pending:
-            self._before(signal.SIGINT, None)
 
 
 def _planned(runs: Sequence[Settings]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -19,6 +19,7 @@ from torch import nn
 from lrcourse.data import Data
 from lrcourse.engine import batched, stacks
 from lrcourse.engine.stacks import Stack, Unbatchable
+from lrcourse.grids import Index
 from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.randomness import seeded
 from lrcourse.settings import Settings
@@ -27,7 +28,6 @@ CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 2**28}
 PLAN_BYTES = 2**27
 MAPPED_WEIGHTS = 3000
 
-Index = tuple[int, ...]
 Device = str | torch.device | None
 Groups = dict[tuple[Any, ...], dict[int, list[Index]]]
 
@@ -151,8 +151,6 @@ def sort_runs(
             why = "its optimizer is a function"
         elif isinstance(p.schedule, ReduceOnPlateau):
             why = "a ReduceOnPlateau decides during the run"
-        elif p.optimizer == "adagrad" and p.rate.momentum(0) is not None:
-            why = "adagrad has no momentum for its schedule to plan"
         if engine == "batched" and why:
             raise ValueError(f"engine 'batched' cannot hold {run.factory!r:.60}: {why}")
         if why or (engine == "auto" and not probes[origin].pays()):

@@ -299,17 +299,6 @@ def test_an_interrupt_during_an_evaluation_is_not_held_back(trained, tmp_path):
     same_bits(trained(toy_mlp, TOY, checkpoint=kept, **grid), trained(toy_mlp, TOY, **grid))
 
 
-def test_a_second_press_comes_through_at_once():
-    def press_twice():
-        with batched._Interrupts() as interrupts, interrupts.held():
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-            raise AssertionError("the second press was held back")
-
-    with pytest.raises(KeyboardInterrupt):
-        press_twice()
-
-
 def test_a_killed_training_goes_on_from_its_last_save(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(batched, "SAVE_SECONDS", 0.0)
     call = partial(trained, toy_mlp, TOY, **RESUMED)
