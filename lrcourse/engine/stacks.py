@@ -255,7 +255,14 @@ class Perceptrons:
 
 
 class Mapped:
-    """A stack of any models that ``torch.func.vmap`` can follow, with the same interface."""
+    """A stack of any models that ``torch.func.vmap`` can follow, with the same interface.
+
+    A batched product sums in another order than a single one.  Batch normalisation at a high rate
+    magnifies such rounding: of networks 64-32-10 trained on the digits for 200 updates by Adam at
+    rates 0.3 and 1, accuracies batched and alone part by up to 0.17 in single precision, and those
+    of a run alone part by up to 0.12 when one weight of its start moves by one unit in the last
+    place.  In double precision the same runs agree to 4e-4 of the loss, and in accuracy exactly.
+    """
 
     guard = torch.no_grad
 

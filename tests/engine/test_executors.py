@@ -126,7 +126,6 @@ def test_a_pool_that_breaks_is_replaced():
     specs = [{"x": x, "seed": 1} for x in (1.0, 2.0, 3.0)]
 
     def outcomes(executor):
-        specs = [{"x": x, "seed": 1} for x in (1.0, 2.0, 3.0)]
         return dict(completed(deadly_spec, specs, executor))
 
     with ProcessPoolExecutor(1) as pool:
