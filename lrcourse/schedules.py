@@ -257,27 +257,27 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class InverseTime(Schedule):
-    """Divide the rate by a number that grows linearly: lr / (1 + decay_rate · t / decay_steps).
+    """Divide the rate by a number that grows linearly: lr / (1 + decay_rate · t / timescale).
 
-    With `staircase` the quotient t / decay_steps is rounded down. The rates sum to infinity and
+    With `staircase` the quotient t / timescale is rounded down. The rates sum to infinity and
     their squares do not, as Robbins & Monro (1951) ask. *Elsewhere*: equal in Keras
-    ``InverseTimeDecay``; torch has none.
+    ``InverseTimeDecay``, where the timescale is called decay_steps; torch has none.
 
-    >>> InverseTime(1.0, decay_rate=1.0, decay_steps=10)([0, 10, 30])
+    >>> InverseTime(1.0, decay_rate=1.0, timescale=10)([0, 10, 30])
     array([1.  , 0.5 , 0.25])
     """
 
     lr: float
     decay_rate: float
-    decay_steps: int = 1
+    timescale: int = 1
     staircase: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        count("decay_steps", self.decay_steps, low=1)
+        count("timescale", self.timescale, low=1)  # None, as in InverseSqrt, has no meaning here
 
     def _rate(self, t: Ints) -> Floats:
-        age = t // self.decay_steps if self.staircase else t / self.decay_steps
+        age = t // self.timescale if self.staircase else t / self.timescale
         return np.asarray(self.lr / (1 + self.decay_rate * age))
 
 

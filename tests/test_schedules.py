@@ -184,7 +184,7 @@ def test_triangular_equals_the_formula_of_the_paper():
 
 
 def test_staircase_is_flat_within_a_period():
-    schedule = InverseTime(1.0, 1.0, decay_steps=3, staircase=True)
+    schedule = InverseTime(1.0, 1.0, timescale=3, staircase=True)
     assert schedule(np.arange(7)).tolist() == [1, 1, 1, 0.5, 0.5, 0.5, 1 / 3]
 
 
@@ -329,7 +329,7 @@ def test_a_rate_beyond_the_floats_is_refused():
         (lambda: Constant(math.nan), "lr must be a finite number >= 0, was nan"),
         (lambda: Step(0.1, 0), "step_size must be an integer >= 1, was 0"),
         (lambda: Exponential(0.1, -0.5), "gamma must be a finite number >= 0, was -0.5"),
-        (lambda: InverseTime(0.1, 1, 0), "decay_steps must be an integer >= 1, was 0"),
+        (lambda: InverseTime(0.1, 1, 0), "timescale must be an integer >= 1, was 0"),
         (lambda: Polynomial(0.1, 5, 0), "power must be a finite number > 0, was 0"),
         (lambda: Cosine(0.1, 0), "steps must be an integer >= 1, was 0"),
         (
