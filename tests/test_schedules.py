@@ -396,6 +396,18 @@ def test_values_out_of_range_are_refused_in_words(make, message):
         (lambda: Joined([0.1], []), "schedules[0] must be a Schedule, was 0.1"),
         (lambda: Scaled(0.1, 2), "schedule must be a Schedule, was 0.1"),
         (lambda: warmup(0.1, 2), "schedule must be a Schedule, was 0.1"),
+        (
+            lambda: warmup(Step, 2),
+            "schedule must be a Schedule, was the class Step: call it, as in Step(lr, step_size)",
+        ),
+        (
+            lambda: Scaled(Constant, 2),
+            "schedule must be a Schedule, was the class Constant: call it, as in Constant(lr)",
+        ),
+        (
+            lambda: join([Constant(0.1), Cosine], [5]),
+            "schedules[1] must be a Schedule, was the class Cosine: call it, as in Cosine(lr, steps)",
+        ),
     ],
 )
 def test_the_wrong_kind_of_argument_is_refused_in_words(make, message):
