@@ -18,10 +18,10 @@ __all__ = ["ReduceOnPlateau"]
 class ReduceOnPlateau:
     """Multiply the rate by `factor` after more than `patience` metrics without improvement.
 
-    A metric improves on the best so far when it is beyond it by `threshold`: absolutely, or
-    relative to its size. After a cut the next `cooldown` metrics are not counted as bad. The rate
-    never goes below `floor`; a cut smaller than `eps` is not made. Calling the rule gives the
-    rate in force, whatever the update, so `lrcourse.drivers.drive` accepts it like a schedule.
+    For losses a metric improves on the best so far when it is < best − threshold · |best|, or
+    < best − threshold in absolute terms. The rate goes to max(rate · factor, floor). Calling the
+    rule gives the rate in force, whatever the update, so `lrcourse.drivers.drive` accepts it like a
+    schedule.
 
     A metric that is NaN or infinite is no improvement and never becomes the best.
 
@@ -29,6 +29,40 @@ class ReduceOnPlateau:
     nothing can beat (mode "min"), and that its relative threshold has the wrong sign for a
     negative best: a slightly worse metric then counts as better.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+        The first rate.
+    mode : {"min", "max"}
+        Whether a smaller metric or a larger one is better.
+    factor : float, >= 0 and < 1
+    patience : int, >= 0
+        Metrics without improvement that are borne before a cut.
+    threshold : float, >= 0
+    threshold_mode : {"rel", "abs"}
+    cooldown : int, >= 0
+        Metrics after a cut that are not counted as bad.
+    floor : float, >= 0 and <= lr
+        The rate never goes below it.
+    eps : float, >= 0
+        A cut no larger than this is not made.
+
+    Attributes
+    ----------
+    rate : float
+        In force now.
+    best : float or None
+        Of the metrics so far.
+    bad, resting : int
+        Metrics without improvement, and of the cooldown still to come.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of the wrong kind or out of its range.
+
+    Examples
+    --------
     >>> rule = ReduceOnPlateau(lr=0.1, patience=1)
     >>> [rule.step(loss) for loss in [1.0, 0.9, 0.9, 0.9, 0.8]]
     [0.1, 0.1, 0.1, 0.010000000000000002, 0.010000000000000002]

@@ -121,11 +121,21 @@ def _ramp(t: Ints, warmup_steps: int, start: float | None) -> Floats:
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """A rule that gives every update its learning rate.
+    """A rule that gives every update its learning rate: η_t = schedule(t), t = 0, 1, 2, …
 
     A subclass is a frozen dataclass with a method ``_rate`` from an int64 vector of updates to a
-    float64 vector of rates. Fields with the names used here (``lr``, ``steps``, …) are checked.
+    float64 vector of rates, and ``_momentum`` likewise where it plans one. It must be pure, since a
+    driver asks it for many updates ahead. Fields with the names used here (``lr``, ``steps``, …)
+    are checked.
 
+    Raises
+    ------
+    TypeError, ValueError
+        From making a schedule whose field is of the wrong kind or out of its range, and from
+        calling one for what is no update, or where its rate exceeds a float.
+
+    Examples
+    --------
     >>> schedule = Step(lr=0.1, step_size=2)
     >>> schedule(0), schedule(np.arange(4))
     (0.1, array([0.1 , 0.1 , 0.01, 0.01]))
@@ -147,12 +157,18 @@ class Schedule(ABC):
     @overload
     def __call__(self, t: Updates) -> Floats: ...
     def __call__(self, t: Any) -> float | Floats:
-        """Return the rate of update `t`, an integer >= 0 or an array of them of any shape."""
+        """Return the rate of update `t`, an integer >= 0 or an array of them of any shape.
+
+        The rate is a float, or a float64 array of the shape of `t`.
+        """
         rate: float | Floats = self._at(t, self._rate)
         return rate
 
     def momentum(self, t: Any) -> Any:
-        """Return the momentum of update `t`, or None if the schedule leaves it alone."""
+        """Return the momentum of update `t`, or None if the schedule leaves it alone.
+
+        It is of the shape of `t`, as the rate is.
+        """
         return self._at(t, self._momentum)
 
     def __mul__(self, factor: float) -> Scaled:
@@ -188,6 +204,12 @@ class Schedule(ABC):
 class Constant(Schedule):
     """The same rate for every update.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+
+    Examples
+    --------
     >>> Constant(0.1)(1000)
     0.1
     """
@@ -202,8 +224,17 @@ class Constant(Schedule):
 class Step(Schedule):
     """Multiply the rate by `gamma` every `step_size` updates: lr · γ^⌊t / step_size⌋.
 
-    *Elsewhere*: equal in torch ``StepLR``; in timm the steps come one update early.
+    *Elsewhere*: equal in torch ``StepLR`` and in timm ``StepLRScheduler``.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    step_size : int, >= 1
+        In updates.
+    gamma : float, >= 0
+
+    Examples
+    --------
     >>> Step(0.1, step_size=30)([29, 30, 60])
     array([0.1  , 0.01 , 0.001])
     """
@@ -220,10 +251,19 @@ class Step(Schedule):
 class MultiStep(Schedule):
     """Multiply the rate by `gamma` at each milestone: lr · γ^#{m : m ≤ t}.
 
-    The update at the milestone already uses the lower rate. One given twice counts twice.
-    *Elsewhere*: equal in torch ``MultiStepLR``; timm drops one update earlier, Keras
-    ``PiecewiseConstantDecay`` one later.
+    The update at the milestone already uses the lower rate. *Elsewhere*: equal in torch
+    ``MultiStepLR`` and optax ``piecewise_constant_schedule``; timm ``MultiStepLRScheduler`` drops
+    one update earlier, Keras ``PiecewiseConstantDecay`` one later.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    milestones : sequence of int, >= 0
+        In updates and any order; one given twice counts twice.
+    gamma : float, >= 0
+
+    Examples
+    --------
     >>> MultiStep(1.0, milestones=[10, 15], gamma=0.5)([9, 10, 14, 15])
     array([1.  , 0.5 , 0.5 , 0.25])
     """
@@ -241,9 +281,15 @@ class MultiStep(Schedule):
 class Exponential(Schedule):
     """Multiply the rate by `gamma` at every update: lr · γ^t.
 
-    *Elsewhere*: equal in torch ``ExponentialLR``; Keras spreads its rate over decay_steps updates,
-    γ = rate ** (1 / decay_steps).
+    *Elsewhere*: equal in torch ``ExponentialLR``; Keras and optax spread their rate over
+    decay_steps (transition_steps) updates, γ = rate ** (1 / decay_steps).
 
+    Parameters
+    ----------
+    lr, gamma : float, >= 0
+
+    Examples
+    --------
     >>> Exponential(1.0, gamma=0.5)(np.arange(4))
     array([1.   , 0.5  , 0.25 , 0.125])
     """
@@ -257,27 +303,37 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class InverseTime(Schedule):
-    """Divide the rate by a number that grows linearly: lr / (1 + decay_rate · t / decay_steps).
+    """Divide the rate by a number that grows linearly: lr / (1 + decay_rate · t / timescale).
 
-    With `staircase` the quotient t / decay_steps is rounded down. The rates sum to infinity and
-    their squares do not, as Robbins & Monro (1951) ask. *Elsewhere*: equal in Keras
-    ``InverseTimeDecay``; torch has none.
+    The rates sum to infinity and their squares do not, as Robbins & Monro (1951) ask; not so with
+    decay_rate 0. *Elsewhere*: equal in Keras ``InverseTimeDecay``, where the timescale is called
+    decay_steps; torch has none.
 
-    >>> InverseTime(1.0, decay_rate=1.0, decay_steps=10)([0, 10, 30])
+    Parameters
+    ----------
+    lr, decay_rate : float, >= 0
+    timescale : int, >= 1
+        In updates.
+    staircase : bool
+        Round the quotient t / timescale down.
+
+    Examples
+    --------
+    >>> InverseTime(1.0, decay_rate=1.0, timescale=10)([0, 10, 30])
     array([1.  , 0.5 , 0.25])
     """
 
     lr: float
     decay_rate: float
-    decay_steps: int = 1
+    timescale: int = 1
     staircase: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        count("decay_steps", self.decay_steps, low=1)
+        count("timescale", self.timescale, low=1)  # None, as in InverseSqrt, has no meaning here
 
     def _rate(self, t: Ints) -> Floats:
-        age = t // self.decay_steps if self.staircase else t / self.decay_steps
+        age = t // self.timescale if self.staircase else t / self.timescale
         return np.asarray(self.lr / (1 + self.decay_rate * age))
 
 
@@ -286,9 +342,20 @@ class Polynomial(Schedule):
     """Fall from `lr` to `floor` like a power: floor + (lr − floor) (1 − t / steps)^power.
 
     Power 1 is the straight line. The floor is first used at t = steps, after the last update of
-    the run, and stays. *Elsewhere*: equal in torch ``PolynomialLR``, whose floor is 0, and with
-    power 1 in a falling ``LinearLR``.
+    the run, and stays. *Elsewhere*: equal in torch ``PolynomialLR``, whose floor is 0, with power 1
+    in a falling ``LinearLR``, in optax ``polynomial_schedule`` and Keras ``PolynomialDecay``, whose
+    floor is 0.0001 unless told otherwise.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    steps : int, >= 1
+        Updates of the fall.
+    power : float, > 0
+    floor : float, >= 0 and <= lr
+
+    Examples
+    --------
     >>> Polynomial(1.0, steps=4)(np.arange(6))
     array([1.  , 0.75, 0.5 , 0.25, 0.  , 0.  ])
     """
@@ -312,6 +379,15 @@ class Cosine(Schedule):
     Keras and timm stay. In optax and Keras the floor is a fraction of the rate.
     Source: Loshchilov & Hutter 2017, SGDR, eq. 5.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    steps : int, >= 1
+        Updates of the fall.
+    floor : float, >= 0 and <= lr
+
+    Examples
+    --------
     >>> Cosine(1.0, steps=4)([0, 2, 4, 5]).round(3)
     array([1. , 0.5, 0. , 0. ])
     """
@@ -331,8 +407,19 @@ class CosineRestarts(Schedule):
     Cycle i starts at cycle · (1 + multiply + … + multiply^(i−1)) with `lr`; the floor itself is
     never used. Cycles are counted in integers, so that rounding loses none. *Elsewhere*: equal in
     torch ``CosineAnnealingWarmRestarts``, but its ``step(epoch)`` finds the cycle by a logarithm
-    and misses some restarts. Source: Loshchilov & Hutter 2017, SGDR.
+    and misses some restarts. So does timm ``CosineLRScheduler``, which stops after its first cycle
+    unless told otherwise. Source: Loshchilov & Hutter 2017, SGDR.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    cycle : int, >= 1
+        Updates of the first cycle.
+    multiply : int, >= 1
+    floor : float, >= 0 and <= lr
+
+    Examples
+    --------
     >>> CosineRestarts(1.0, cycle=2, multiply=2)(np.arange(7)).round(3)
     array([1.   , 0.5  , 1.   , 0.854, 0.5  , 0.146, 1.   ])
     """
@@ -358,11 +445,22 @@ class CosineRestarts(Schedule):
 class LinearWarmup(Schedule):
     """Rise linearly to `lr`, which is first used at t = warmup_steps, and stay there.
 
-    The first update uses start · lr. By default start = 1 / (warmup_steps + 1): equal increments,
-    (t + 1) / (warmup_steps + 1) · lr, and no wasted update. *Elsewhere*: equal in torch
-    ``LinearLR(start_factor=start)``, except that 0 steps are no warmup here and leave torch at the
-    start for ever. optax, Keras, timm and transformers start at 0: their first update does nothing.
+    With W = warmup_steps the rate is lr · (start + (1 − start) · min(t / W, 1)). By default
+    start = 1 / (W + 1): equal increments, (t + 1) / (W + 1) · lr, and no wasted update.
+    *Elsewhere*: equal in torch ``LinearLR(start_factor=start)``, except that 0 steps are no warmup
+    here and leave torch at the start for ever. transformers starts at 0, so does timm unless told
+    otherwise, and so do most uses of optax and Keras, which ask for the first rate: the first
+    update then does nothing.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    warmup_steps : int, >= 0
+    start : float, >= 0 and <= 1, or None
+        The first update uses start · lr.
+
+    Examples
+    --------
     >>> LinearWarmup(1.0, warmup_steps=4)(np.arange(6))
     array([0.2, 0.4, 0.6, 0.8, 1. , 1. ])
     """
@@ -382,6 +480,14 @@ class ConstantWarmup(Schedule):
     *Elsewhere*: equal in torch ``ConstantLR``, except for 0 steps, see `LinearWarmup`.
     Source: Goyal et al. 2017, section 2.2, who prefer the linear one.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    warmup_steps : int, >= 0
+    factor : float, >= 0
+
+    Examples
+    --------
     >>> ConstantWarmup(1.0, warmup_steps=2, factor=0.5)(np.arange(4))
     array([0.5, 0.5, 1. , 1. ])
     """
@@ -403,6 +509,17 @@ class InverseSqrt(Schedule):
     transformers after the warmup, which starts at 0 there; without one its T is 10,000.
     Source: Vaswani et al. 2017, section 5.3.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    warmup_steps : int, >= 0
+    timescale : int, >= 1, or None
+        In updates.
+    start : float, >= 0 and <= 1, or None
+        As in `LinearWarmup`.
+
+    Examples
+    --------
     >>> InverseSqrt(1.0, warmup_steps=4)([0, 4, 16, 64])
     array([0.2 , 1.  , 0.5 , 0.25])
     """
@@ -424,11 +541,25 @@ class WarmupStableDecay(Schedule):
     """Rise linearly to `lr`, hold it, then fall to `floor`: three phases counted in updates.
 
     The peak is first used at t = warmup_steps, the fall starts from it stable_steps later, and the
-    floor is first used decay_steps after that. `anneal` shapes the fall: "linear", "cos", or "sqrt"
-    for 1 − √fraction. A phase of 0 steps is left out. *Elsewhere*: transformers has the same three
-    moments, starts at its minimum and falls along a cosine; torch has none.
+    floor is first used decay_steps after that. With x = the share of the fall that is over, the
+    rate is floor + (lr − floor) · left(x). A phase of 0 steps is left out. *Elsewhere*:
+    transformers has the same three moments and the same three falls, of which the cosine is its
+    own choice, and starts at its floor; torch has none.
     Source: Hu et al. 2024, MiniCPM; Hägele et al. 2024 for "sqrt".
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    warmup_steps, stable_steps, decay_steps : int, >= 0
+        Updates of the phases.
+    floor : float, >= 0 and <= lr
+    start : float, >= 0 and <= 1, or None
+        As in `LinearWarmup`.
+    anneal : {"linear", "cos", "sqrt"}
+        left(x) is 1 − x, (1 + cos πx) / 2 or 1 − √x.
+
+    Examples
+    --------
     >>> WarmupStableDecay(1.0, warmup_steps=1, stable_steps=2, decay_steps=2)(np.arange(7))
     array([0.5, 1. , 1. , 1. , 0.5, 0. , 0. ])
     """
@@ -447,6 +578,18 @@ class WarmupStableDecay(Schedule):
     ) -> WarmupStableDecay:
         """Split a run of `steps` updates: the counts always sum to it, the middle takes the rest.
 
+        Parameters
+        ----------
+        lr : float, >= 0
+        steps : int, >= 1
+            Updates of the run.
+        warmup, decay : float, >= 0
+            Shares of the run, at most 1 together; each is rounded to whole updates.
+        **options
+            The other fields: floor, start, anneal.
+
+        Examples
+        --------
         >>> schedule = WarmupStableDecay.fractions(1.0, 10, warmup=0.1, decay=0.9)
         >>> schedule.warmup_steps, schedule.stable_steps, schedule.decay_steps
         (1, 0, 9)
@@ -471,11 +614,23 @@ class Triangular(Schedule):
     """Rise linearly from `floor` to `lr` in `up_steps`, fall in `down_steps`, and again, for ever.
 
     At x updates into a cycle the height is x / up, and past the peak (up + down − x) / down; the
-    rate is floor + (lr − floor) · height. `down_steps` is `up_steps` by default. With
-    `momentum_range` = (low, high) the momentum is high − (high − low) · height. *Elsewhere*: equal
-    in torch ``CyclicLR``, which cycles the momentum from 0.9 to 0.8 unless told not to.
+    rate is floor + (lr − floor) · height. With `momentum_range` = (low, high) the momentum is
+    high − (high − low) · height. *Elsewhere*: equal in torch ``CyclicLR``, which cycles the
+    momentum from 0.9 to 0.8 unless told not to.
     Source: Smith 2017, Cyclical Learning Rates, section 3.1.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    floor : float, >= 0 and <= lr
+    up_steps : int, >= 1
+    down_steps : int, >= 1, or None
+        None is as many as `up_steps`.
+    momentum_range : pair of floats, >= 0 and < 1, or None
+        None leaves the momentum alone.
+
+    Examples
+    --------
     >>> Triangular(1.0, floor=0.5, up_steps=2)(np.arange(6))
     array([0.5 , 0.75, 1.  , 0.75, 0.5 , 0.75])
     """
@@ -507,8 +662,18 @@ class Triangular(Schedule):
 
 @dataclass(frozen=True)
 class Triangular2(Triangular):
-    """`Triangular` whose height halves with every cycle: height · 2^−c.
+    """`Triangular` whose height halves with every cycle c = 0, 1, …: height · 2^−c.
 
+    *Elsewhere*: equal in torch ``CyclicLR(mode="triangular2")``.
+    Source: Smith 2017, Cyclical Learning Rates, section 3.1.
+
+    Parameters
+    ----------
+    lr, floor, up_steps, down_steps, momentum_range
+        As in `Triangular`.
+
+    Examples
+    --------
     >>> Triangular2(1.0, floor=0.0, up_steps=1)(np.arange(6))
     array([0.  , 1.  , 0.  , 0.5 , 0.  , 0.25])
     """
@@ -519,8 +684,19 @@ class Triangular2(Triangular):
 
 @dataclass(frozen=True)
 class ExpRange(Triangular):
-    """`Triangular` whose height shrinks with every update: height · γ^t, 0 ≤ γ ≤ 1.
+    """`Triangular` whose height shrinks with every update: height · γ^t.
 
+    *Elsewhere*: equal in torch ``CyclicLR(mode="exp_range")``.
+    Source: Smith 2017, Cyclical Learning Rates, section 3.1.
+
+    Parameters
+    ----------
+    lr, floor, up_steps, down_steps, momentum_range
+        As in `Triangular`.
+    gamma : float, >= 0 and <= 1
+
+    Examples
+    --------
     >>> ExpRange(1.0, floor=0.0, up_steps=1, gamma=0.5)(np.arange(4))
     array([0.   , 0.5  , 0.   , 0.125])
     """
@@ -541,17 +717,35 @@ class OneCycle(Schedule):
 
     From lr / div_factor up to `lr` at t = pct_start · steps − 1, then down to lr / div_factor /
     final_div_factor at t = steps − 1, the last update, and flat from there on. The momentum moves
-    from high to low and back; ``momentum_range=None`` leaves it alone. With `three_phase` the fall
-    mirrors the rise and a third phase goes on to the end; `pct_start` is then at most 0.5.
-    `anneal` is "cos", "linear" or "sqrt". A peak that would come before the first update comes at
-    it: where pct_start · steps ≤ 1 the run starts with `lr`, and so does a run of one update.
+    from high to low and back. A peak that would come before the first update comes at it: where
+    pct_start · steps ≤ 1 the run starts with `lr`, and so does a run of one update.
 
     *Elsewhere*: equal in torch ``OneCycleLR`` for t < steps and pct_start · steps > 1. At 1 it
     divides by zero, below 1 it never reaches the peak, and a run of one update uses the end value;
-    one update too many climbs again; three phases with pct_start > 0.5 stop before the end. In
-    fastai the peak comes at 25 %, and the end, lr / 1e5, is never used.
+    one update too many climbs again; three phases with pct_start > 0.5 stop before the end. optax
+    ``cosine_onecycle_schedule`` has the same values at other knots: the peak at
+    t = ⌊pct_start · steps⌋ and the end at t = steps, which a run of `steps` never uses; its linear
+    one has three phases, the second down to the start at ⌊0.85 · steps⌋. In fastai the peak comes
+    at 25 %, and the end, lr / 1e5, is never used.
     Source: Smith & Topin 2018, Super-Convergence; fastai for two cosine phases and the defaults.
 
+    Parameters
+    ----------
+    lr : float, >= 0
+    steps : int, >= 1
+        Updates of the run.
+    pct_start : float, >= 0 and <= 1
+        Share of the run that is the rise; at most 0.5 with `three_phase`.
+    div_factor, final_div_factor : float, > 0
+    momentum_range : pair of floats, >= 0 and < 1, or None
+        (low, high); None leaves the momentum alone.
+    anneal : {"cos", "linear", "sqrt"}
+        Shape of each phase, as in `WarmupStableDecay`.
+    three_phase : bool
+        The fall mirrors the rise, and a third phase goes on to the end.
+
+    Examples
+    --------
     >>> schedule = OneCycle(1.0, steps=10)
     >>> schedule([0, 2, 9]), schedule.momentum([0, 2, 9])
     (array([4.e-02, 1.e+00, 4.e-06]), array([0.95, 0.85, 0.95]))
@@ -601,9 +795,17 @@ class Joined(Schedule):
     """Schedules one after the other; each sees the time since its own boundary.
 
     Piece i is used for boundaries[i−1] ≤ t < boundaries[i]; two equal boundaries leave one out.
-    All pieces plan the momentum or none. *Elsewhere*: equal in torch ``SequentialLR`` and optax
-    ``join_schedules``.
+    *Elsewhere*: equal in torch ``SequentialLR`` and optax ``join_schedules``.
 
+    Parameters
+    ----------
+    schedules : sequence of Schedule
+        At least one; all plan the momentum or none.
+    boundaries : sequence of int, >= 0
+        In order and in updates, one fewer than schedules.
+
+    Examples
+    --------
     >>> join([LinearWarmup(1.0, 2, start=0.0), Exponential(1.0, 0.5)], [2])(np.arange(5))
     array([0.  , 0.5 , 1.  , 0.5 , 0.25])
     """
@@ -648,6 +850,13 @@ class Joined(Schedule):
 class Scaled(Schedule):
     """A schedule with its rate multiplied by `factor`; the momentum stays as it is.
 
+    Parameters
+    ----------
+    schedule : Schedule
+    factor : float, >= 0
+
+    Examples
+    --------
     >>> (0.1 * Polynomial(1.0, steps=2))(np.arange(3))
     array([0.1 , 0.05, 0.  ])
     """
@@ -663,16 +872,52 @@ class Scaled(Schedule):
 
 
 def join(schedules: Iterable[Schedule], boundaries: Iterable[int]) -> Joined:
-    """Return the schedules one after the other, changing at `boundaries`; see `Joined`."""
+    """Return the schedules one after the other, changing at `boundaries`.
+
+    Parameters
+    ----------
+    schedules : iterable of Schedule
+    boundaries : iterable of int
+        First update of each schedule but the first.
+
+    Returns
+    -------
+    Joined
+        Which says what they must be.
+
+    Examples
+    --------
+    >>> join([Constant(1.0), Constant(0.5)], [2])(np.arange(4))
+    array([1. , 1. , 0.5, 0.5])
+    """
     return Joined(schedules, boundaries)  # type: ignore[arg-type]  # checked there
 
 
 def warmup(schedule: Schedule, warmup_steps: int, start: float | None = None) -> Schedule:
     """Return `schedule` delayed by a linear warmup to its first rate.
 
-    A run of N updates therefore takes a schedule of N − warmup_steps. See `LinearWarmup` for
-    `start`; with 0 steps the schedule itself comes back.
+    A run of N updates therefore takes a schedule of N − warmup_steps.
 
+    Parameters
+    ----------
+    schedule : Schedule
+        One that leaves the momentum alone.
+    warmup_steps : int, >= 0
+        With 0 the schedule itself comes back.
+    start : float, >= 0 and <= 1, or None
+        As in `LinearWarmup`.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `schedule` is none or plans the momentum, or if a number is out of its range.
+
+    Examples
+    --------
     >>> warmup(Polynomial(1.0, steps=2), warmup_steps=1)(np.arange(5))
     array([0.5, 1. , 0.5, 0. , 0. ])
     """

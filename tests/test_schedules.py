@@ -184,7 +184,7 @@ def test_triangular_equals_the_formula_of_the_paper():
 
 
 def test_staircase_is_flat_within_a_period():
-    schedule = InverseTime(1.0, 1.0, decay_steps=3, staircase=True)
+    schedule = InverseTime(1.0, 1.0, timescale=3, staircase=True)
     assert schedule(np.arange(7)).tolist() == [1, 1, 1, 0.5, 0.5, 0.5, 1 / 3]
 
 
@@ -329,7 +329,7 @@ def test_a_rate_beyond_the_floats_is_refused():
         (lambda: Constant(math.nan), "lr must be a finite number >= 0, was nan"),
         (lambda: Step(0.1, 0), "step_size must be an integer >= 1, was 0"),
         (lambda: Exponential(0.1, -0.5), "gamma must be a finite number >= 0, was -0.5"),
-        (lambda: InverseTime(0.1, 1, 0), "decay_steps must be an integer >= 1, was 0"),
+        (lambda: InverseTime(0.1, 1, 0), "timescale must be an integer >= 1, was 0"),
         (lambda: Polynomial(0.1, 5, 0), "power must be a finite number > 0, was 0"),
         (lambda: Cosine(0.1, 0), "steps must be an integer >= 1, was 0"),
         (
@@ -396,6 +396,18 @@ def test_values_out_of_range_are_refused_in_words(make, message):
         (lambda: Joined([0.1], []), "schedules[0] must be a Schedule, was 0.1"),
         (lambda: Scaled(0.1, 2), "schedule must be a Schedule, was 0.1"),
         (lambda: warmup(0.1, 2), "schedule must be a Schedule, was 0.1"),
+        (
+            lambda: warmup(Step, 2),
+            "schedule must be a Schedule, was the class Step: call it, as in Step(lr, step_size)",
+        ),
+        (
+            lambda: Scaled(Constant, 2),
+            "schedule must be a Schedule, was the class Constant: call it, as in Constant(lr)",
+        ),
+        (
+            lambda: join([Constant(0.1), Cosine], [5]),
+            "schedules[1] must be a Schedule, was the class Cosine: call it, as in Cosine(lr, steps)",
+        ),
     ],
 )
 def test_the_wrong_kind_of_argument_is_refused_in_words(make, message):
