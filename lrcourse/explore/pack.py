@@ -15,6 +15,7 @@ import xarray as xr
 
 from lrcourse._checks import count
 from lrcourse.explore.words import WORDS, Array, in_words, is_numeric, listing
+from lrcourse.results import quartiles
 
 Selection = Mapping[str, int]
 Limits = tuple[float, float]
@@ -62,26 +63,6 @@ def thinned(ds: xr.Dataset, thin: Mapping[str, int]) -> xr.Dataset:
         keep = range(0, n, count(f"thin[{dim!r}]", every, low=1))
         ds = ds.isel({dim: sorted({*keep, n - 1})})
     return ds
-
-
-def quartiles(rows: Array, worst: float = 1.0) -> tuple[Array, Array, Array]:
-    """Quartile, median, quartile over the first axis; a run without a value counts as the worst.
-
-    >>> [q.tolist() for q in quartiles(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, np.nan]]))]
-    [[1.5, 1.5], [2.0, 2.0], [2.5, inf]]
-    """
-    ranked = np.sort(np.where(np.isfinite(rows), rows, worst * np.inf), axis=0)
-    if len(ranked) == 1:
-        return ranked[0], ranked[0], ranked[0]
-
-    def quantile(q: float) -> Array:
-        at = (len(ranked) - 1) * q
-        a, b = ranked[math.floor(at)], ranked[math.ceil(at)]
-        with np.errstate(invalid="ignore"):
-            between = a + (b - a) * (at % 1)
-        return np.asarray(np.where(np.isnan(between), np.where(np.isfinite(a), b, a), between))
-
-    return quantile(0.25), quantile(0.5), quantile(0.75)
 
 
 def extent(rows: Array, log: bool, pad: bool = True) -> Limits | None:

@@ -172,7 +172,8 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
             drawn, small = io.BytesIO(), io.BytesIO()
             figure.savefig(drawn, format="png")
         picture = Image.open(drawn).convert("RGB")
-        picture = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+        widest = Image.Quantize.MAXCOVERAGE  # keeps rare colours, as a ring has
+        picture = picture.quantize(COLOURS, widest, dither=Image.Dither.NONE)
         picture.save(small, format="png", optimize=True)
         return small.getvalue()
 

@@ -9,20 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lrcourse._tables import WORDS as TABLE_WORDS
+
 Array = NDArray[Any]
 
-WORDS = {
-    "lr": "learning rate",
-    "rate": "used rate",
-    "planned": "planned rate",
-    "used": "used rate",
-    "val_loss": "validation loss",
-    "val_accuracy": "validation accuracy",
-    "train_loss": "training loss",
-    "eval_step": "step",
-    "x0": "x₀",
-    "x1": "x₁",
-}
+WORDS = TABLE_WORDS | {"rate": "used rate", "step": "step", "eval_step": "step"}
 
 
 def in_words(value: float, digits: int = 3) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from conftest import skip_or_fail
 from explorer_cubes import Ravine, ravine_descent, regression
 from static_page import scripts, write_page
@@ -17,6 +18,17 @@ def runs():
     ds = regression(lrs=np.geomspace(0.001, 1, 10), seeds=5, steps=60)
     rate = ds.loss * 0 + ds.lr
     return ds.assign(used=rate.fillna(0).where(ds.loss.notnull(), ds.lr))
+
+
+@pytest.fixture(scope="session")
+def holed(runs):
+    """The same runs, of which some were never made: a seed of one cell, and all of another."""
+    near = {"lr": 0.01, "momentum": 0.5, "seed": 0}
+    chosen = [runs.get_index(d).get_indexer([v], "nearest")[0] for d, v in near.items()]
+    there = xr.ones_like(runs.final_loss, dtype=bool)
+    there[tuple(chosen)] = False
+    there[0, 0] = False
+    return runs.where(there)
 
 
 @pytest.fixture(scope="session")

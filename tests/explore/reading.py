@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from lrcourse.explore import explore
-from lrcourse.explore.pack import quartiles
+from lrcourse.results import quartiles
 
 DRAWN = "k => document.querySelectorAll('.lrx-root')[k].lrx.series()"
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from explorer_cubes import ravine_descent
 from reading import drawn, handle, numbers, settle
+from static_page import write_page
 
-from lrcourse.explore.pack import quartiles
+from lrcourse.explore import HeatMap, Lines, explore
+from lrcourse.results import quartiles
 
 pytestmark = pytest.mark.browser
 
@@ -101,3 +103,29 @@ def test_the_page_says_what_python_says(reader, explorers):
     for k, explorer in enumerate(explorers):
         assert page.locator(".lrx-sentence").nth(k).inner_text() == explorer.sentence()
         assert page.locator(".lrx-sentence").nth(k).get_attribute("aria-live") == "polite"
+
+
+def test_missing_runs_have_no_cross_and_are_said(visit, holed, tmp_path):
+    explorer = explore(
+        holed,
+        Lines("loss", log="y"),
+        HeatMap("final_loss", "lr", "momentum"),
+        start={"lr": 0.001, "momentum": 0},
+    )
+    assert "All 5 runs are missing." in explorer.sentence()
+    assert "1 of 30 cells missing" in explorer.sentence()
+    one = visit()
+    page = one.open(write_page(tmp_path, explorer))
+    page.wait_for_selector(".lrx-root[data-selection]")
+    crosses = page.locator(".lrx-lines .lrx-marks .lrx-cross").first
+    assert not crosses.get_attribute("d")
+    assert page.locator(".lrx-sentence").inner_text() == explorer.sentence()
+    told = page.locator(".lrx-heat .lrx-plot").get_attribute("aria-valuetext")
+    assert told == "learning rate 0.001, momentum 0: missing"
+    handle(page, 0, "learning rate").focus()
+    page.keyboard.press("End")
+    settle(page)
+    lost = int((holed.diverged_at.isel(lr=-1, momentum=0) >= 0).sum())
+    assert lost > 0
+    assert crosses.get_attribute("d").count("M") == lost
+    assert one.complaints == []

@@ -139,7 +139,20 @@ def test_wrong_values_are_named(runs, arguments, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (lambda r: explore({"loss": [1]}, y="loss"), "ds must be an xarray.Dataset"),
+        (lambda r: explore({"loss": [1]}, y="loss"), "ds must be an xarray.Dataset, was a dict"),
+        (lambda r: explore(r.loss, y="loss"), "ds must be an xarray.Dataset, was a DataArray"),
+        (lambda r: explore(r, y=5), "y must be a variable or a list of variables, was 5"),
+        (lambda r: explore(r, y="loss", start=0.1), "start must be a mapping .* was 0.1"),
+        (lambda r: explore(r, y="loss", start=[0.1]), r"start must be a mapping .* was \[0.1\]"),
+        (lambda r: explore(r, y="loss", pins={"lr": 1}), "pins must be a list of selections"),
+        (lambda r: explore(r, y="loss", pins=3), "pins must be a list of selections .* was 3"),
+        (lambda r: explore(r, y="loss", pins=["lr"]), r"pins\[0\] must be a mapping .* was 'lr'"),
+        (lambda r: explore(r, y="loss", controls="lr"), "controls must be a list .* was 'lr'"),
+        (lambda r: explore(r, y="loss", controls=2), "controls must be a list .* was 2"),
+        (lambda r: explore(r, y="loss", thin=10), "thin must be a mapping .* was 10"),
+        (lambda r: explore(r, y="loss", title=3), "title must be a string, was 3"),
+        (lambda r: explore(r, y="loss", band=["seed"]), "band must be a string, was"),
+        (lambda r: explore(r, [Lines("loss")]), r"panel must be a Lines.*was \[Lines"),
         (lambda r: explore(r, "loss"), "panel must be a Lines, Descent or HeatMap, was 'loss'"),
         (lambda r: explore(r, Lines("loss"), log="y"), "log must go to a panel, or with y"),
         (lambda r: explore(r, y="loss", start={"lr": "big"}), "lr must be a number, was 'big'"),
@@ -150,3 +163,28 @@ def test_wrong_values_are_named(runs, arguments, words):
 def test_wrong_kinds_are_named(runs, arguments, words):
     with pytest.raises(TypeError, match=words):
         arguments(runs)
+
+
+def test_one_value_in_an_array_can_be_chosen(runs):
+    explorer = explore(runs, y="loss", start={"lr": runs.lr[3], "momentum": np.float32(0.5)})
+    assert explorer.selection == {"lr": float(runs.lr[3]), "momentum": 0.5}
+
+
+def test_a_missing_run_is_unknown_and_did_not_diverge(holed):
+    start = {"lr": 0.01, "momentum": 0.5}
+    one = explore(holed, y="loss", start=start).sentence()
+    assert one.endswith("None of the 5 runs diverged; 1 is missing.")
+    all_gone = explore(holed, y="loss", start={"lr": 0.001, "momentum": 0}).sentence()
+    assert all_gone.endswith("All 5 runs are missing.")
+    alone = explore(holed.isel(seed=0), y="loss", start=start).sentence()
+    assert alone.endswith("The run is missing.")
+
+
+def test_bools_of_which_some_are_missing_are_numbers(runs):
+    stable = (runs.diverged_at < 0).where(runs.seed > 0)
+    mixed = runs.assign(stable=stable, kept=stable.astype(object))
+    for name in ("stable", "kept"):
+        said = explore(mixed.isel(seed=1), y=name, x="lr", start={"momentum": 0}).sentence()
+        assert f"{name} 0" in said or f"{name} 1" in said
+        unknown = explore(mixed.isel(seed=0), y=name, x="lr").sentence()
+        assert f"no finite {name}" in unknown

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lrcourse.explore import Lines, explore
-from lrcourse.explore.pack import Packed, extent, quantised, quartiles
+from lrcourse.explore.pack import Packed, extent, quantised
+from lrcourse.results import quartiles
 
 
 def test_small_cubes_travel_as_float32(descent):

@@ -56,3 +56,12 @@ def test_paths_have_contours_or_a_curve_below_them(descent):
         assert explorer.still().startswith(PNG)
     free = explore(descent, Descent("x0", "x1"), start={"lr": 0.4, "momentum": 0})
     assert "the path leaves the picture at step" in free.sentence()
+
+
+def test_a_cell_without_runs_is_missing_and_not_diverged(runs, holed):
+    heat = HeatMap("final_loss", "lr", "momentum")
+    before, after = (explore(ds, heat).sentence() for ds in (runs, holed))
+    lost = [text for text in before.split("; ") if "cells diverged" in text]
+    assert lost[0].split(". ")[0] in after
+    assert "1 of 30 cells missing" in after
+    assert explore(holed, heat).still() != explore(runs, heat).still()

@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from lrcourse.explore.pack import Limits, Packed, Selection, extent, quartiles
+from lrcourse.explore.pack import Limits, Packed, Selection, extent
 from lrcourse.explore.panels import Panel, visible
 from lrcourse.explore.words import Array, in_words, is_numeric, listing, option_labels
 from lrcourse.plots import MUTED, PALETTE
+from lrcourse.results import quartiles
 
 
 @dataclass(frozen=True)

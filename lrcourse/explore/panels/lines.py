@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lrcourse._checks import choice
-from lrcourse.explore.pack import Limits, Packed, Selection, extent, quartiles
+from lrcourse.explore.pack import Limits, Packed, Selection, extent
 from lrcourse.explore.panels import Panel, check_along, check_limits, check_log, visible
 from lrcourse.explore.words import in_words, listing, value_text
 from lrcourse.plots import INK, MUTED, PALETTE
+from lrcourse.results import quartiles
 
 
 @dataclass(frozen=True)
