@@ -11,8 +11,9 @@ import platform
 import tempfile
 from datetime import UTC, datetime
 from importlib import metadata, resources
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -24,6 +25,7 @@ from lrcourse.engine.signals import uninterrupted
 __all__ = ["load", "provenance", "save"]
 
 VERSION = 1
+ENGINE: Literal["netcdf4", "h5netcdf"] = "netcdf4" if find_spec("netCDF4") else "h5netcdf"
 RECORDED = Path(str(resources.files("lrcourse"))) / "recorded"
 
 
@@ -59,7 +61,7 @@ def save(cube: xr.Dataset, path: str | Path, *, digits: int | None = None) -> Pa
         Where; missing folders are made.
     digits : int, optional
         Significant decimal digits of floats that are kept, by the file format's own quantisation
-        (4: a relative error below 5e-4); without it nothing is lost.
+        (4: a relative error below 5e-4), which needs netCDF4; without it nothing is lost.
 
     Returns
     -------
@@ -79,6 +81,8 @@ def save(cube: xr.Dataset, path: str | Path, *, digits: int | None = None) -> Pa
     small: dict[str, Any] = {"zlib": True, "complevel": 4, "shuffle": True}
     encoding = {n: dict(small) for n, v in whole.variables.items() if v.dtype.kind in "biuf"}
     if digits is not None:
+        if ENGINE != "netcdf4":
+            raise ValueError(f"digits needs the package netCDF4, which is not here; was {digits!r}")
         rounded = {
             "significant_digits": count("digits", digits, low=1),
             "quantize_mode": "GranularBitRound",
@@ -91,7 +95,7 @@ def save(cube: xr.Dataset, path: str | Path, *, digits: int | None = None) -> Pa
     os.close(handle)
     try:
         with uninterrupted():  # the library does not come back from an interrupt
-            whole.to_netcdf(part, engine="netcdf4", encoding=encoding)
+            whole.to_netcdf(part, engine=ENGINE, encoding=encoding)
             Path(part).chmod(0o644)
             os.replace(part, path)
     finally:
@@ -135,7 +139,7 @@ def load(path: str | Path) -> xr.Dataset:
     if not path.exists():
         raise FileNotFoundError(f"path must be a file, was {str(path)!r}")
     try:
-        cube = xr.load_dataset(path, engine="netcdf4")
+        cube = xr.load_dataset(path, engine=ENGINE)
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"{path} is truncated or no NetCDF file ({error})") from error
     version = cube.attrs.get("lrcourse_cube")

@@ -36,6 +36,10 @@ def test_a_cube_is_kept_without_loss(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.suffix == ".part"] == []
 
 
+needs_netcdf4 = pytest.mark.skipif(cubes.ENGINE != "netcdf4", reason="needs netCDF4")
+
+
+@needs_netcdf4
 def test_digits_are_kept_as_many_as_asked_for_and_files_get_smaller(tmp_path):
     values = np.exp(RNG.standard_normal(20_000)).astype(np.float32)
     cube = xr.Dataset({"loss": ("x", values), "n": ("x", np.arange(20_000))})
@@ -122,3 +126,13 @@ def test_interrupts_while_a_cube_is_saved_wait_until_it_is_whole(tmp_path):
     assert done.stdout.strip() == "interrupted", done.stderr
     assert load(tmp_path / "cube.nc").a.size == 1000
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_where_only_the_other_reader_is_installed_digits_are_refused_in_words(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cubes, "ENGINE", "h5netcdf")
+    cube = xr.Dataset({"loss": ("x", [1.0])})
+    with pytest.raises(ValueError, match="digits needs the package netCDF4"):
+        save(cube, tmp_path / "cube.nc", digits=4)
+    assert list(tmp_path.iterdir()) == []

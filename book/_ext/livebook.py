@@ -20,12 +20,13 @@ from pathlib import Path
 
 import anywidget
 from docutils import nodes
-from ingredients import digest
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.osutil import copyfile
+
+from ingredients import digest
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR = "_vendor"

@@ -1,8 +1,8 @@
 """What the API pages need: a table of a module's public names, and links between them.
 
-The directive ``public-names`` lists what a module offers, from its `__all__`; `automodule` describes
-it below.  A text in single backticks becomes a link where it is a public name of the shelf, and
-code where it is anything else, such as a parameter.
+The directive ``public-names`` lists what a module offers, from its `__all__`; `automodule`
+describes it below.  A text in single backticks becomes a link where it is a public name of the
+shelf, and code where it is anything else, such as a parameter.
 """
 
 from __future__ import annotations
