@@ -17,7 +17,7 @@ LONGEST_FIRST = [
     "tests/site/test_lab.py",
     "tests/site/test_site_controls.py",
     "tests/chapters/test_experiments.py",
-    "tests/explore/test_explore_browser.py",
+    "tests/explore/test_browser",
     "tests/site/test_site.py",
     "tests/test_sweeps.py",
     "tests/engine",
