@@ -4,8 +4,9 @@ The tutorial's loop draws its batches from a DataLoader over a TensorDataset; th
 the tensors with rows drawn beforehand.  Both then do the same: cross-entropy, zero_grad, backward,
 step, and an evaluation before and after.  They are timed over single runs, in turns with the sweep,
 with one thread and with all, and the fastest turn of each counts.  The sweep's time holds
-everything, from building the models to the finished cube.  Run it on an idle machine:
-python benchmarks/sweeps.py
+everything, from building the models to the finished cube.  The rivals are JAX (`vmap` over runs of a
+`lax.scan`, jitted, optax for Adam; its compilation is not counted) and `torch.func.vmap` as PyTorch's
+ensembling tutorial uses it; both only train.  Run it on an idle machine: python benchmarks/sweeps.py
 """
 
 import argparse
@@ -16,6 +17,7 @@ from itertools import chain, islice, pairwise, repeat
 
 import numpy as np
 import torch
+from rivals import HAS_JAX, jax_scan, torch_vmap
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -100,22 +102,42 @@ def toy(inputs, classes):
     return split("toy", x, (x @ rng.standard_normal((inputs, classes))).argmax(1))
 
 
+def rivals_of(factory, data, lr, seed, steps, settings):
+    """Return the calls of those rivals that are installed and know this kind of network."""
+    if not all(isinstance(p, nn.Flatten | nn.Linear | nn.ReLU | nn.Tanh) for p in factory()):
+        return {}
+    made = {"vmap": torch_vmap(factory, data, lr, seed, steps, settings)}
+    if HAS_JAX:
+        made["JAX"] = jax_scan(factory, data, lr, seed, steps, settings)
+    return made
+
+
 def compare(label, factory, data, lr, seed, steps, sizes=None, turns=5, **settings):
     """Print one row: the time of one update of one run, in the best turn of each side."""
     runs, turn = len(lr) * len(seed), []
     once = partial(sweep, factory, data, lr=lr, seed=seed, progress=False, **settings)
-    once(steps=3)
+    rivals = rivals_of(factory, data, lr, seed, steps, settings)
+    ours = once(steps=steps)
+    for name, call in rivals.items():  # the first call compiles, and shows that they do the same
+        stable = np.abs(ours.loss.values.reshape(-1, steps)[:, :20] - call()[:, :20])
+        if not np.nanmedian(stable) < 1e-3:
+            raise AssertionError(f"{name} trains something else: {np.nanmedian(stable):.2g}")
     for _ in range(turns):
         one = factory, data, steps, settings
-        turn.append([plain_turn(source, *one) for source in (from_loader, by_index)])
-        turn[-1].append(seconds(lambda: once(steps=steps)) / steps / runs)
-    tutorial, lean, ours = 1e6 * np.min(turn, axis=0)
-    rate = f"{flops(sizes) / ours / 1e3:5.0f}" if sizes else ""
-    print(
-        f"{label:42s} {runs:4d} {tutorial:9.0f} {lean:7.0f} {ours:9.2f} "
-        f"{tutorial / ours:8.1f}x {lean / ours:6.1f}x  {rate}",
-        flush=True,
-    )
+        times = {n: plain_turn(f, *one) for n, f in (("tutorial", from_loader), ("lean", by_index))}
+        times |= {name: seconds(call) / steps / runs for name, call in rivals.items()}
+        times["sweep"] = seconds(lambda: once(steps=steps)) / steps / runs
+        turn.append(times)
+    best = {name: 1e6 * min(times[name] for times in turn) for name in turn[0]}
+    mine = best["sweep"]
+    cells = [f"{best[n]:9.1f}" if n in best else f"{'-':>9s}" for n in SIDES]
+    gain = [f"{best[n] / mine:7.1f}x" if n in best else f"{'-':>8s}" for n in SIDES[:-1]]
+    rate = flops(sizes) / mine / 1e3 if sizes else np.nan
+    print(f"{label:42s} {runs:4d} {' '.join(cells)} {' '.join(gain)} {rate:6.0f}", flush=True)
+    return {name: time / mine for name, time in best.items()} | {"rate": rate}
+
+
+SIDES = ("tutorial", "lean", "vmap", "JAX", "sweep")
 
 
 def main():
@@ -125,28 +147,41 @@ def main():
     steps, turns = (60, 2) if quick else (300, 5)
     warnings.filterwarnings("ignore", message=".*runs are missing.*")
     mm, tall = ceilings()
-    print(f"{THREADS} threads; matrix products: torch.mm {mm:.0f}, tall {tall:.0f} GFLOP/s\n")
-    columns = "runs  tutorial    lean     sweep  tutorial   lean  GFLOP/s"
-    print(f"{'us for one update of one run':42s} {columns}")
+    print(f"{THREADS} threads; matrix products: torch.mm {mm:.0f}, tall {tall:.0f} GFLOP/s")
+    if not HAS_JAX:
+        print("JAX is not installed: pip install -r benchmarks/requirements.txt")
+    heads = " ".join(f"{n:>9s}" for n in SIDES) + "".join(f"{n:>9s}" for n in SIDES[:-1])
+    print(f"\n{'us for one update of one run, and ratios':42s} runs {heads} GFLOP/s")
     row = partial(compare, turns=turns, steps=steps)
     many, few = np.geomspace(1e-3, 0.3, 64), np.geomspace(1e-3, 0.3, 32)
     wide = (64, 64, 10)
     relu, tanh = partial(mlp, wide, "relu"), partial(mlp, wide, "tanh")
-    row("64-64-10 relu, sgd", relu, digits(), many, range(4), sizes=wide)
-    row("64-64-10 relu, sgd, 8 seeds", relu, digits(), few, range(8), sizes=wide)
-    row("64-64-10 tanh, sgd", tanh, digits(), many, range(4), sizes=wide)
-    row("64-64-10 relu, momentum", relu, digits(), many, range(4), sizes=wide, momentum=0.9)
-    row("64-64-10 relu, adam", relu, digits(), many, range(4), sizes=wide, optimizer="adam")
-    row("64-64-10 relu, sgd, each run its own seed", relu, digits(), [0.1], range(256), sizes=wide)
+    small = [
+        row("64-64-10 relu, sgd", relu, digits(), many, range(4), sizes=wide),
+        row("64-64-10 relu, sgd, 8 seeds", relu, digits(), few, range(8), sizes=wide),
+        row("64-64-10 tanh, sgd", tanh, digits(), many, range(4), sizes=wide),
+        row("64-64-10 relu, momentum", relu, digits(), many, range(4), sizes=wide, momentum=0.9),
+        row("64-64-10 relu, adam", relu, digits(), many, range(4), sizes=wide, optimizer="adam"),
+        row("64-64-10, each run its own seed", relu, digits(), [0.1], range(256), sizes=wide),
+    ]
     for sizes in ((2, 8, 3), (4, 4, 2)):
         name = "-".join(map(str, sizes)) + " tanh, sgd"
-        row(name, partial(mlp, sizes), toy(sizes[0], sizes[-1]), many, range(4), sizes=sizes)
-    row("2-8-3 tanh, adam", partial(mlp, (2, 8, 3)), toy(2, 3), many, range(4), optimizer="adam")
+        data = toy(sizes[0], sizes[-1])
+        small.append(row(name, partial(mlp, sizes), data, many, range(4), sizes=sizes))
+    data, tiny = toy(2, 3), partial(mlp, (2, 8, 3))
+    small.append(row("2-8-3 tanh, adam", tiny, data, many, range(4), optimizer="adam"))
     row = partial(compare, turns=min(turns, 3))
     images, big = mnist(), (784, 128, 10)
     row("784-128-10 relu, sgd", partial(mlp, big, "relu"), images, few, [0], 100, sizes=big)
     row("784-128-10 relu, adam", partial(mlp, big, "relu"), images, few, [0], 100, optimizer="adam")
     row("small CNN, sgd", cnn, images, few[:2], [0], 60)
+    print()
+    for side, goal in (("tutorial", 20), ("JAX", 3)):
+        if side in small[0]:
+            least = min(ratios[side] for ratios in small)
+            print(f"least speed-up of small networks over {side}: {least:.1f} (goal {goal})")
+    share = 100 * small[0]["rate"] / mm
+    print(f"64-64-10 sgd, share of torch.mm's speed: {share:.0f} % (goal 60 %)")
 
 
 if __name__ == "__main__":
