@@ -366,7 +366,7 @@ def fit(
     history.planned[: driver.t] = driver.planned[:, 0]
     history.used[: driver.t] = driver.used[:, 0]
     if isinstance(plan.rate, Schedule):
-        history.planned[:] = plan.rate(np.arange(plan.steps))
+        history.planned[driver.t :] = plan.rate(np.arange(driver.t, plan.steps))
     if plan.plans_momentum:
         history.used_momentum = np.full(plan.steps, np.nan)
         history.used_momentum[: driver.t] = driver.used_momentum[:, 0]

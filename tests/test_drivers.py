@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
+from lrcourse.data import digits
 from lrcourse.drivers import ReduceOnPlateau, drive, record
+from lrcourse.models import mlp
 from lrcourse.schedules import (
     Constant,
     Cosine,
@@ -27,6 +29,7 @@ from lrcourse.schedules import (
     Triangular,
     warmup,
 )
+from lrcourse.training import fit
 
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.7, momentum=0.3),
@@ -122,6 +125,15 @@ def test_a_tensor_rate_is_planned_in_the_precision_of_the_tensor(kind, rule):
     weight, optimizer, second = fresh()
     second.load_state_dict(saved)
     assert second.planned.tolist() == driver.planned.tolist() == second.used.tolist()
+
+
+def test_fit_with_a_tensor_rate_uses_what_it_plans():
+    def optimizer(parameters):
+        return torch.optim.Adam(parameters, lr=torch.tensor(0.5))
+
+    history = fit(mlp, digits(), schedule=Cosine(0.01, 5), steps=5, optimizer=optimizer)
+    assert history.used.tolist() == history.planned.tolist()
+    assert history.used[0] == torch.tensor(0.01).item()
 
 
 def test_a_rate_that_becomes_a_tensor_in_the_middle_of_a_run_keeps_its_past():

@@ -405,8 +405,9 @@ def test_values_out_of_range_are_refused_in_words(make, message):
             "schedule must be a Schedule, was the class Constant: call it, as in Constant(lr)",
         ),
         (
-            lambda: join([Constant(0.1), Cosine], [5]),
-            "schedules[1] must be a Schedule, was the class Cosine: call it, as in Cosine(lr, steps)",
+            lambda: join([Constant(0.1), Step], [5]),
+            "schedules[1] must be a Schedule, was the class Step: call it, as in "
+            "Step(lr, step_size)",
         ),
     ],
 )
