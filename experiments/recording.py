@@ -1,7 +1,8 @@
 """The command line that all experiments share, and what it writes.
 
-A script describes its grid in a function and hands it to ``main``.  Finished runs are kept in
-``experiments/unfinished``; when all are there, the cube goes to ``lrcourse/recorded``.
+An experiment is a module with the grid of the book, ``GRID``, a small one, ``QUICK``, a part of it
+that the tests make again, ``SLICE``, and ``make``, which turns a grid into its cube.  Finished runs
+are kept in ``experiments/unfinished``; when all are there, the cube goes to ``lrcourse/recorded``.
 """
 
 from __future__ import annotations
@@ -9,38 +10,137 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, update_wrapper
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 
-from lrcourse.cubes import load, save
+from lrcourse.cubes import RECORDED, load, save
+from lrcourse.grids import axes_of, words
+from lrcourse.sweeps import sweep_function
 
-HERE = Path(__file__).resolve().parent
-DATA = HERE.parent / "lrcourse" / "recorded"
-DATED = ("created", "failed")
+UNFINISHED = Path(__file__).resolve().parent / "unfinished"
+NOT_KEPT = ("created", "failed", "function")  # equal runs make equal files
+
+Grid = Mapping[str, Any]
+Part = tuple[dict[str, Any], dict[str, float]]  # what replaces a part of GRID, and tolerances
 
 
 def main(
-    script: str, make: Callable[..., xr.Dataset], argv: list[str] | None = None
-) -> Path | None:
+    script: str,
+    make: Callable[..., xr.Dataset],
+    grid: Grid,
+    quick: Grid,
+    *,
+    digits: int | None = None,
+    argv: list[str] | None = None,
+) -> Path:
     """Record the cube of ``experiments/NAME.py``, or go on where an earlier call stopped.
 
     Parameters
     ----------
-    script : the script's ``__file__``
-    make : called as ``make(quick=..., executor=..., resume=..., progress=True)``; returns a cube
-        that says in ``finished`` which runs it holds
-    argv : the command line; None for that of the process
+    script : str
+        The script's ``__file__``.
+    make : callable
+        Called as ``make(grid, executor=..., resume=..., progress=True)``; returns a cube that says
+        in ``finished`` which runs it holds.
+    grid, quick : mapping
+        The grid of the book, and one for ``--quick``.
+    digits : int, optional
+        Significant digits that the file keeps.
+    argv : list of str, optional
+        The command line; that of the process if not given.
 
     Returns
     -------
-    Where the cube is, or None while runs are missing.
+    Path
+        Where the cube is.
+
+    Raises
+    ------
+    SystemExit
+        Runs are missing: the command was interrupted, or they failed.
     """
     name = Path(script).stem
-    first = (sys.modules[make.__module__].__doc__ or name).strip().splitlines()[0]
-    parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=first)
+    given = _parser(name, sys.modules[make.__module__].__doc__ or name).parse_args(argv)
+    chosen, which = (quick, f"{name}-quick") if given.quick else (grid, name)
+    target = (UNFINISHED if given.quick else RECORDED) / f"{which}.nc"
+    if not (given.again or given.quick) and target.exists() and holds(load(target), grid):
+        print(f"{_shown(target)} is complete; --again records it anew")
+        return target
+    store = UNFINISHED / f"{which}.sqlite"
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "interrupted")
+        cube = make(chosen, executor=given.scheduler or given.workers, resume=store, progress=True)
+    if missing := int((~cube.finished).sum()):
+        sys.exit(f"{missing} of {cube.finished.size} runs are missing; the same command makes them")
+    cube.attrs = {key: value for key, value in cube.attrs.items() if key not in NOT_KEPT}
+    cube.attrs["command"] = f"python -m experiments.{name}{' --quick' * given.quick}"
+    save(cube, target, digits=digits)
+    store.unlink(missing_ok=True)
+    print(f"{_shown(target)}: {target.stat().st_size / 1e6:.2f} MB, "
+          f"made in {cube.attrs['wall_time']:.0f} s")  # fmt: skip
+    return target
+
+
+def holds(cube: xr.Dataset, grid: Grid) -> bool:
+    """Say whether a cube holds every run of a grid, and no other."""
+    axes = {axis.name: axis.labels for axis in axes_of(grid)}
+    settings = cube.attrs["settings"]
+    return (
+        all(name in cube.coords and _same(cube[name].values, axes[name]) for name in axes)
+        and all(settings.get(name) == words(grid[name]) for name in grid if name not in axes)
+        and bool(cube["finished"].all())
+    )
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Compare labels; a power may differ in its last bit from one processor to the next."""
+    if one.shape != other.shape or "f" not in (one.dtype.kind, other.dtype.kind):
+        return np.array_equal(one, other)
+    return np.allclose(one, other, rtol=1e-12, atol=0)
+
+
+def light(runs: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """Return these variables, floats in single precision, and all that says how they were made."""
+    kept = runs[list(names)]
+    return kept.map(lambda v: v.astype(np.float32) if v.dtype.kind == "f" else v, keep_attrs=True)
+
+
+def of_stacks(
+    train: Callable[..., xr.Dataset], grid: Grid, together: Sequence[str], **options: Any
+) -> xr.Dataset:
+    """Call a function over a grid whose dimensions `together` it trains in one sweep of its own.
+
+    Parameters
+    ----------
+    train : callable
+        Called by name with one value of each other dimension, and all values of these.
+    grid : mapping
+    together : sequence of str
+        Names of dimensions.
+    **options
+        Those of `sweep_function`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Its ``finished`` is over the other dimensions.
+    """
+    whole = update_wrapper(partial(train, **{name: grid[name] for name in together}), train)
+    outer = {name: value for name, value in grid.items() if name not in together}
+    return sweep_function(whole, **outer, **options)
+
+
+def _parser(name: str, doc: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m experiments.{name}", description=doc.strip().splitlines()[0]
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=int, metavar="N", help="processes here; one a core if not given"
@@ -54,43 +154,10 @@ def main(
     parser.add_argument(
         "--again", action="store_true", help="record anew although the cube is complete"
     )
-    given = parser.parse_args(argv)
-
-    kept = HERE / "unfinished" / f"{name}{'-quick' * given.quick}.nc"
-    target = kept if given.quick else DATA / f"{name}.nc"
-    if given.again or given.quick:
-        kept.unlink(missing_ok=True)
-    elif target.exists() and complete(load(target)):
-        print(f"{shown(target)} is complete; --again records it anew")
-        return target
-    torch.set_num_threads(1)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "interrupted")
-        cube = make(
-            quick=given.quick,
-            executor=given.scheduler or given.workers,
-            resume=kept,
-            progress=True,
-        )
-    if not complete(cube):
-        print(f"{int((~cube.finished).sum())} of {cube.finished.size} runs are missing; "
-              "the same command makes them")  # fmt: skip
-        return None
-    cube.attrs = {k: v for k, v in cube.attrs.items() if k not in DATED}  # equal runs, equal files
-    cube.attrs["command"] = f"python -m experiments.{name}{' --quick' * given.quick}"
-    save(cube, target)
-    if not given.quick:
-        kept.unlink()
-    print(f"{shown(target)}: {target.stat().st_size / 1e6:.2f} MB, "
-          f"{cube.finished.size} runs in {cube.attrs['wall_time']:.0f} s")  # fmt: skip
-    return target
+    return parser
 
 
-def complete(cube: xr.Dataset) -> bool:
-    """Say whether every run of the grid has been made."""
-    return bool(cube["finished"].all())
-
-
-def shown(path: Path) -> Path:
+def _shown(path: Path) -> Path:
     """Return a path as a reader of the repository knows it."""
-    return path.relative_to(HERE.parent) if path.is_relative_to(HERE.parent) else path
+    root = UNFINISHED.parents[1]
+    return path.relative_to(root) if path.is_relative_to(root) else path
