@@ -213,6 +213,9 @@ class Settings:
         return optimizer
 
 
+SETTINGS = [f.name for f in fields(Settings)]
+
+
 def takes_settings(function: F) -> F:
     """Show the fields of `Settings` in the signature of a function that takes them by name.
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,10 @@ from lrcourse.grids import known
 from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.randomness import batches, randomness, seeded
 from lrcourse.schedules import Schedule
-from lrcourse.settings import DIVERGED, Settings, takes_settings
+from lrcourse.settings import DIVERGED, SETTINGS, Settings, takes_settings
 
 __all__ = ["History", "check_model", "evaluate", "fit", "progress_bar"]
 
-SETTINGS = [f.name for f in fields(Settings)]
 EVALUATED = ("train_loss", "val_loss", "val_accuracy")
 
 Callback = Callable[[int, nn.Module, float], object]

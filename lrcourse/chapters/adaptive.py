@@ -5,7 +5,7 @@ The recorded cubes of the chapter are made from ``METHODS``, ``TASKS``, ``task``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from lrcourse._checks import choice, count, number
 from lrcourse.exercises.checking import exercise
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lrcourse.data import Data
-    from lrcourse.sweeps import Factory
 
 Array = NDArray[np.float64]
 
@@ -93,7 +94,7 @@ def words(
     return split(f"words, Zipf {zipf:g}", texts, labels, seed=seed, scale=False)
 
 
-def task(name: str) -> tuple[Factory, Data]:
+def task(name: str) -> tuple[Callable[[], nn.Module], Data]:
     """Return the model and the data of a task; nothing is downloaded.
 
     Parameters

@@ -94,9 +94,9 @@ class Store:
         rows = [(name, _encoded(record), share) for name, record in records.items()]
         self._write("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", rows)
 
-    def checkpoint(self, made_by: str) -> Checkpoint:
+    def checkpoint(self, made_by: str) -> Begun:
         """Return the place where the state of runs under way is kept."""
-        return Checkpoint(self, made_by)
+        return Begun(self, made_by)
 
     def _write(self, command: str, rows: list[tuple[Any, ...]]) -> None:
         try:
@@ -114,7 +114,7 @@ class Store:
             self._told = True
 
 
-class Checkpoint:
+class Begun:
     """The state of runs that train together, until they have ended.
 
     Parameters

@@ -164,7 +164,7 @@ class Slow(nn.Module):
 
 
 def test_auto_starts_processes_when_the_rest_would_take_long(monkeypatch):
-    monkeypatch.setattr("lrcourse.sweeps.POOL_SECONDS", 0.05)
+    monkeypatch.setattr("lrcourse.engine.running.POOL_SECONDS", 0.05)
     call = partial(sweep, Slow, TOY, lr=[0.1, 0.2, 0.3], steps=5, batch_size=8)
     assert call().equals(call(engine="executor", executor="serial"))
 
