@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from lrcourse.curvature import sharpness
 from lrcourse.data import digits, line
 from lrcourse.models import linear, mlp
 from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.randomness import batches, seeded
 from lrcourse.schedules import Cosine, Exponential, OneCycle, Step, Triangular
 from lrcourse.settings import Settings
+from lrcourse.sweeps import sweep, sweep_function
 from lrcourse.training import evaluate, fit, progress_bar
 
 DIGITS = digits()
@@ -272,3 +274,106 @@ print(plain, churn())
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     plain, kept = map(int, done.stdout.split())
     assert plain > 10 * (kept + 1)
+
+
+def test_a_factory_is_trained_as_the_cell_of_a_sweep():
+    shared = {"steps": 12, "eval_every": 5, "momentum": 0.5}
+    cube = sweep(tiny, DIGITS, lr=[0.1, 0.2], seed=[3, 4], engine="executor", executor="serial",
+                 **shared)  # fmt: skip
+    alone = fit(tiny, DIGITS, lr=0.2, seed=4, **shared)
+    cell = cube.sel(lr=0.2, seed=4)
+    record = alone.to_dataset()
+    for name in ("loss", "used", "train_loss", "val_loss", "val_accuracy", "diverged_at"):
+        assert np.array_equal(cell[name], record[name]), name
+        assert cell[name].dims == record[name].dims
+    ready = seeded(tiny, 4)
+    again = fit(ready, DIGITS, lr=0.2, seed=4, **shared)
+    assert np.array_equal(again.loss, alone.loss)
+    assert again.model is ready
+    assert evaluate(alone.model, DIGITS)[1] == alone.val_loss[-1]
+
+
+def size(model, data):
+    """A measure that can be mapped over runs: the norm of all weights, and how often it looked."""
+    assert not model.training
+    return torch.stack([p.square().sum().sqrt() for p in model.parameters()])
+
+
+def test_measures_are_recorded_at_evaluations_alone_and_in_sweeps():
+    shared = {"steps": 9, "eval_every": 4, "measures": {"size": size, "sharp": sharp}}
+    alone = fit(tiny, DIGITS, lr=0.1, seed=1, **shared)
+    assert alone.measures["size"].shape == (4, 4)
+    assert alone.eval_step.tolist() == [0, 4, 8, 9]
+    start = [p.square().sum().sqrt().item() for p in seeded(tiny, 1).parameters()]
+    np.testing.assert_allclose(alone.measures["size"][0], start, rtol=1e-6)
+    assert alone.measures["sharp"][-1] == sharp(alone.model, DIGITS)
+    for options in ({"engine": "batched"}, {"engine": "executor", "executor": "serial"}):
+        cube = sweep(tiny, DIGITS, lr=[0.1, 0.2], seed=[1, 2], **shared, **options)
+        assert cube["size"].dims == ("lr", "seed", "eval_step", "size_0")
+        cell = cube.sel(lr=0.1, seed=1)
+        np.testing.assert_allclose(cell["size"], alone.measures["size"], rtol=1e-5)
+        np.testing.assert_allclose(cell.sharp, alone.measures["sharp"], rtol=1e-3)
+
+
+def sharp(model, data):
+    return sharpness(model, data, tol=1e-5)
+
+
+def test_a_measure_that_changes_its_shape_is_named():
+    shapes = iter([1, 2])
+    with pytest.raises(ValueError, match=r"odd must have one shape, was \(1,\), then \(2,\)"):
+        fit(tiny, DIGITS, lr=0.1, steps=2, measures={"odd": lambda m, d: np.ones(next(shapes))})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"model": partial(mlp, (64, 9))}, "an output for each of the classes 0 to 9, had 9"),
+        ({"model": partial(mlp, (63, 10))}, "model must accept rows of Data"),
+        ({"model": lambda: tiny().requires_grad_(False)}, "model must have weights to train"),
+        ({"model": "mlp"}, "model must be a model or a function that builds one, was 'mlp'"),
+        ({"device": "banana"}, "device must be one that torch finds here, was 'banana'"),
+        ({"data": 3}, "data must be a Data, was 3"),
+        ({"lrs": 0.1}, "'lrs' is no setting; did you mean 'lr'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_words(wrong, words):
+    call = {"model": tiny, "data": DIGITS, "lr": 0.1, "steps": 2} | wrong
+    with pytest.raises((ValueError, TypeError), match=words):
+        fit(**call)
+
+
+def test_fit_changes_nothing_for_the_whole_process(monkeypatch):
+    def refuse():
+        raise AssertionError("fit may not set how the process keeps memory")
+
+    monkeypatch.setattr("lrcourse.engine.memory.keep_memory", refuse)
+    monkeypatch.setattr("lrcourse.engine.running.keep_memory", refuse)
+    threads = torch.get_num_threads()
+    fit(tiny, DIGITS, lr=0.1, steps=3)
+    assert torch.get_num_threads() == threads
+    with pytest.raises(AssertionError, match="may not set"):
+        sweep(tiny, DIGITS, lr=[0.1, 0.2], steps=2)
+
+
+def test_ctrl_c_in_one_of_many_runs_ends_them_all():
+    def interrupt(t, model, loss):
+        raise KeyboardInterrupt
+
+    def train(lr):
+        return fit(tiny, DIGITS, lr=lr, steps=3, callbacks=[interrupt] if lr == 0.2 else [])
+
+    with pytest.warns(UserWarning, match="interrupted: the finished runs are kept"):
+        cube = sweep_function(train, lr=[0.1, 0.2, 0.3], executor="serial")
+    assert cube.finished.values.tolist() == [True, False, False]
+    with pytest.warns(UserWarning, match="interrupted at update 0"):
+        assert train(0.2).interrupted
+
+
+def test_the_coordinate_of_a_cube_can_be_given_to_the_next():
+    first = sweep(tiny, DIGITS, lr=[0.1, 0.2], steps=2)
+    again = sweep(tiny, DIGITS, lr=first.lr, steps=2)
+    assert again.lr.dtype == float
+    assert again.equals(first)
+    one = sweep(tiny, DIGITS, lr=first.lr[1], steps=2)
+    np.testing.assert_allclose(one.loss, first.loss[1], rtol=1e-5)
