@@ -54,6 +54,14 @@ class Table:
         Which of them are the best.
     note : str
         What the mark means.
+
+    Examples
+    --------
+    >>> Table("Loss", ["rule"], "", ["loss"], [["SGD"]], [["0.3"]], [[False]], "")
+    Loss
+    <BLANKLINE>
+    rule  loss
+    SGD    0.3
     """
 
     def __init__(

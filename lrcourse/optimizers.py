@@ -420,6 +420,13 @@ class Trajectory(NamedTuple):
         Their losses.
     diverged_at : ndarray of int, shape (...)
         The first point that was not followed, -1 for never.
+
+    Examples
+    --------
+    >>> from lrcourse.surfaces import parabola
+    >>> slide = descend(GD(), parabola(), start=[1.0], rates=[0.25, 0.25])
+    >>> slide.x[:, 0], slide.loss, slide.diverged_at
+    (array([1.  , 0.5 , 0.25]), array([1.    , 0.25  , 0.0625]), array(-1))
     """
 
     x: Array

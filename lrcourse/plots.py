@@ -19,6 +19,8 @@ from matplotlib.lines import Line2D
 from lrcourse._checks import instance
 from lrcourse.results import quartiles, worst_of
 
+__all__ = ["band", "style", "use"]
+
 PALETTE = ("#0072b2", "#d55e00", "#00805c", "#a5578b", "#8a6d00", "#3f8fc4")
 INK = "#1f2328"
 MUTED = "#5b6470"

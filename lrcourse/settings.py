@@ -25,7 +25,9 @@ from lrcourse.schedules import Constant, Schedule, warmup
 
 __all__ = ["DIVERGED", "OPTIMIZERS", "Settings", "takes_settings"]
 
-DIVERGED = 1e4  # a loss so many times the first one ends a run
+#: A loss so many times the first one ends a run.
+DIVERGED = 1e4
+#: The names that `optimizer` may have.
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
 OPTIONAL = ("lr", "batch_size", "eps", "clip", "eval_every")
 USED_BY = {

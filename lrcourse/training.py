@@ -69,6 +69,14 @@ class History:
         Whether Ctrl-C ended the run.
     model : torch.nn.Module
         The trained model.
+
+    Examples
+    --------
+    >>> from lrcourse.data import digits
+    >>> from lrcourse.models import mlp
+    >>> history = fit(mlp, digits(), lr=1e6, steps=50, eval_every=25)
+    >>> bool(history.diverged_at < 50), history.loss.shape, history.eval_step
+    (True, (50,), array([ 0, 25, 50]))
     """
 
     loss: Floats

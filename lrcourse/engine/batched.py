@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lrcourse.engine.measures import Measure, Recorder
+from lrcourse.engine.measures import Measure, StackMeasures
 from lrcourse.engine.signals import uninterrupted
 from lrcourse.engine.stacks import Mapped, Stack
 from lrcourse.engine.updates import stacked_rule
@@ -31,7 +31,7 @@ SAVE_SECONDS = 30.0
 COUNTS = ("t", "looked", "evaluated")
 
 
-class Checkpoint(Protocol):
+class KeepsState(Protocol):
     """Where a training keeps its state, so that another process can go on."""
 
     def load(self) -> dict[str, Any] | None:
@@ -48,7 +48,7 @@ def train(
     advance: Callable[[int], Any] = lambda updates: None,
     *,
     measures: Mapping[str, Measure] | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: KeepsState | None = None,
 ) -> list[dict[str, Any]]:
     """Train a stack and return for each run what ``fit`` would record.
 
@@ -66,7 +66,7 @@ def train(
     measures : mapping of str to callable, optional
         ``f(model, data)`` returns a number, a tensor or an array of one shape, recorded at each
         evaluation.  It sees each model in eval mode and may take gradients.
-    checkpoint : Checkpoint, optional
+    checkpoint : KeepsState, optional
         Gets the whole state every 30 seconds and when the training is interrupted, between two
         updates.  What it loads must come from a call with the same arguments: the result is then
         that of an uninterrupted training, bit for bit.
@@ -135,7 +135,7 @@ class _Training:
         self.marks = w.new_zeros(3, len(self.at), n, dtype=torch.float64)
         self.limit = w.new_full((n,), torch.inf)
         self.dead = torch.zeros(n, dtype=torch.bool, device=w.device)
-        self.measures = Recorder(measures, stack, len(self.at))
+        self.measures = StackMeasures(measures, stack, len(self.at))
         self.t = self.looked = self.evaluated = 0  # updates made, looked at; evaluations made
         self.whole = True
 

@@ -1,7 +1,7 @@
 """Measures: functions of a model and its data that a run records at its evaluations.
 
-``measured`` calls one as every training loop here does.  ``Recorder`` keeps the measures of a whole
-stack, and computes for all runs at once where ``torch.func.vmap`` can follow.
+``measured`` calls one as every training loop here does.  ``StackMeasures`` keeps the measures of a
+whole stack, and computes for all runs at once where ``torch.func.vmap`` can follow.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Measuring(nn.Module):
         return self.f(self.model, self.data)
 
 
-class Recorder:
+class StackMeasures:
     """What the runs of a stack measured: for each name an array (evaluations, runs, ...).
 
     A measure is mapped over the stack if it can be and agrees with single runs the first time;

@@ -46,6 +46,11 @@ class Result:
         What the sentence opens with: Right, Not yet, or Your turn.
     message : str
         What agrees, what differs or what is missing.
+
+    Examples
+    --------
+    >>> Result("right", "It agrees with the truth on all 3 inputs.").passed
+    True
     """
 
     state: str

@@ -34,7 +34,7 @@ def test_every_public_name_has_an_example(name):
     for text, thing in described(name).items():
         doc = inspect.getdoc(thing) or ""
         assert ">>> " in doc, f"{text} has no example"
-        assert doc.splitlines()[0].endswith("."), f"{text} begins with one sentence"
+        assert doc.splitlines()[0].endswith((".", "…")), f"{text} begins with one sentence"
 
 
 @pytest.mark.site
