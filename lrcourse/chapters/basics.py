@@ -1,12 +1,102 @@
-"""Exercises of the chapter on the basics: limits, best rates, steps needed, one update by hand."""
+"""What the chapter on the basics needs and no other: landscapes with wells, and its exercises."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
 
+from lrcourse._checks import count
 from lrcourse.exercises.checking import exercise
+from lrcourse.surfaces import Bumpy, Surface
+
+
+def random_landscape(seed: int, wells: int = 5) -> Bumpy:
+    """Return a loss with wells of random place, depth and width in a shallow bowl.
+
+    The three draws know nothing of each other: a deep well is as likely to be narrow as to be wide.
+
+    Parameters
+    ----------
+    seed : int
+        Decides all three.
+    wells : int, default 5
+        How many, spread from -4 to 4; two that overlap may share a minimum.
+
+    Returns
+    -------
+    Bumpy
+
+    Examples
+    --------
+    >>> np.ravel(random_landscape(0).minima).round(1)
+    array([-3.8, -2.2, -0.4,  1.6,  4.2])
+    """
+    rng, wells = np.random.default_rng(count("seed", seed)), count("wells", wells, low=1)
+    place = np.linspace(-4, 4, wells) + rng.uniform(-0.4, 0.4, wells)
+    depth = rng.uniform(0.5, 2, wells)
+    width = np.exp(rng.uniform(np.log(0.15), np.log(0.8), wells))
+    return Bumpy(list(zip(place, depth, width, strict=True)), curvature=0.1)
+
+
+def minimum_reached(surface: Surface, runs: xr.Dataset) -> xr.DataArray:
+    """Return the minimum that each descent in one dimension has settled in.
+
+    It has settled if its last ten points lie within 0.001 of one minimum.
+
+    Parameters
+    ----------
+    surface : Surface
+        It lists its ``minima``.
+    runs : Dataset
+        What `lrcourse.descents` made on it.
+
+    Returns
+    -------
+    DataArray of int
+        The number of the minimum from the left, from 0; -1 for a descent that has settled in none.
+
+    Examples
+    --------
+    >>> from lrcourse.optimizers import descents
+    >>> bumpy = Bumpy()
+    >>> runs = descents(bumpy, lr=[0.05, 0.3, 1.0, 3.0], start=4.0, steps=300)
+    >>> minimum_reached(bumpy, runs).values
+    array([ 2,  1, -1,  0])
+    """
+    minima = xr.DataArray(np.ravel(surface.minima), dims="minimum")
+    tail = runs.x0.isel(step=slice(-10, None))
+    nearest = abs(tail.isel(step=-1) - minima).fillna(np.inf).argmin("minimum")
+    settled = abs(tail - minima[nearest]).max("step", skipna=False) < 1e-3
+    return nearest.where(settled, -1)
+
+
+def basin_of(surface: Surface, x: ArrayLike) -> xr.DataArray:
+    """Return in which basin of a loss in one dimension each start lies.
+
+    Parameters
+    ----------
+    surface : Surface
+        Its ridges are looked for within its bounds.
+    x : array_like of float, shape (n,)
+        The starts.
+
+    Returns
+    -------
+    DataArray of int, dimension ``start``
+        The number of ridges to the left of each, which is that of the minimum of its basin.
+
+    Examples
+    --------
+    >>> basin_of(Bumpy(), [-4.0, 0.0, 4.0]).values
+    array([0, 1, 2])
+    """
+    ground = surface.grid(4001)
+    ridges = np.flatnonzero(np.diff(np.sign(np.diff(ground))) < 0) + 1
+    return xr.DataArray(np.searchsorted(ground.x0.values[ridges], x), dims="start")
+
 
 _HESSIANS = (
     [[2.0, 0.0], [0.0, 68.0]],
