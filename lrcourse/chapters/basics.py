@@ -70,7 +70,8 @@ def minimum_reached(surface: Surface, runs: xr.Dataset) -> xr.DataArray:
     tail = runs.x0.isel(step=slice(-10, None))
     nearest = abs(tail.isel(step=-1) - minima).fillna(np.inf).argmin("minimum")
     settled = abs(tail - minima[nearest]).max("step", skipna=False) < 1e-3
-    return nearest.where(settled, -1)
+    reached: xr.DataArray = nearest.where(settled, -1)
+    return reached
 
 
 def basin_of(surface: Surface, x: ArrayLike) -> xr.DataArray:
