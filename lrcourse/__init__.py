@@ -7,8 +7,16 @@ the module it lives in, and nothing else.
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+if "torch" not in sys.modules:
+    # Idle threads of torch spin before they sleep, long enough to starve each other where cores are
+    # shared (see engine/threads.py).  Whoever has set these keeps them.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("KMP_BLOCKTIME", "1")
 
 if TYPE_CHECKING:
     from lrcourse.cubes import load, save

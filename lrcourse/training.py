@@ -26,6 +26,7 @@ from tqdm import tqdm
 from lrcourse._checks import instance
 from lrcourse.data import Data
 from lrcourse.drivers import drive
+from lrcourse.engine import threads
 from lrcourse.engine.measures import Measure, measured
 from lrcourse.grids import known
 from lrcourse.plateau import ReduceOnPlateau
@@ -338,7 +339,7 @@ def fit(
     model.train()
     limit = np.inf
     bar = progress_bar(plan.steps, "fit", progress)
-    with bar, randomness(plan.seed), drive(optimizer, plan.rate) as driver:
+    with threads.that_pay(), bar, randomness(plan.seed), drive(optimizer, plan.rate) as driver:
         try:
             for t in range(plan.steps):
                 assess(t)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lrcourse.data import Data
-from lrcourse.engine import batched
+from lrcourse.engine import batched, threads
 from lrcourse.engine.assembly import Assembly
 from lrcourse.engine.executors import completed, dumps
 from lrcourse.engine.fingerprint import fingerprint
@@ -135,7 +135,8 @@ class Work:
             plan = 4 * one.settings.steps * (one.settings.batch_size or 1)
             for seeds, indices in chunks(by_seed, size, PLAN_BYTES // plan):
                 try:
-                    self._train_chunk(probe, one, seeds, indices, advance)
+                    with threads.that_pay():
+                        self._train_chunk(probe, one, seeds, indices, advance)
                 except Exception as error:
                     broken += indices
                     for index in indices:
