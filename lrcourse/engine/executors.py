@@ -10,11 +10,14 @@ import multiprocessing
 import os
 import pickle
 import signal
+import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     BrokenExecutor,
+    CancelledError,
     Future,
     ProcessPoolExecutor,
     wait,
@@ -23,6 +26,8 @@ from importlib import import_module
 from typing import Any
 
 import torch
+
+from lrcourse.engine.threads import cores
 
 try:  # it carries functions defined in a notebook, which pickle cannot
     dumps = import_module("cloudpickle").dumps
@@ -44,7 +49,16 @@ def _install(payload: bytes) -> None:
     global _function
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _function = pickle.loads(payload)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _installed(spec: bytes) -> Any:
@@ -62,6 +76,10 @@ def _on_one_thread(function: Callable[[Any], Any], spec: Any) -> Any:
         torch.set_num_threads(threads)
 
 
+def _itself(payload: bytes) -> bytes:
+    return payload
+
+
 def _call(payload: bytes, spec: bytes) -> Any:
     return _on_one_thread(pickle.loads(payload), pickle.loads(spec))
 
@@ -69,8 +87,8 @@ def _call(payload: bytes, spec: bytes) -> Any:
 class _Processes:
     """A process pool that can be started again after a worker has died."""
 
-    def __init__(self, payload: bytes, workers: int | None = None) -> None:
-        self.payload, self.workers = payload, workers or os.cpu_count() or 1
+    def __init__(self, payload: bytes, workers: int) -> None:
+        self.payload, self.workers = payload, workers
         self.pool: ProcessPoolExecutor | None = None
 
     def submit(self, spec: bytes) -> Future[Any]:
@@ -90,6 +108,21 @@ class _Processes:
             self.pool = None
 
 
+def processes(number: int | None) -> int:
+    """Return how many processes a number given as executor means.
+
+    >>> processes(3)
+    3
+    """
+    if number is None or number == -1:
+        return cores()
+    if number < 1:
+        raise ValueError(
+            f"executor must be at least 1 process, or -1 for one a core, was {number}"
+        )
+    return number
+
+
 def completed(
     function: Callable[[Any], Any], specs: Sequence[Any], executor: Any = None
 ) -> Iterator[Outcome]:
@@ -99,9 +132,25 @@ def completed(
 
     Parameters
     ----------
-    function, specs : picklable; functions defined in a notebook are, where cloudpickle is installed
-    executor : None for processes on all cores, a number of processes, "serial" for this process,
-        any ``concurrent.futures.Executor``, or a Dask ``Client`` or scheduler address
+    function : callable
+    specs : sequence
+        Both picklable; functions defined in a notebook are, where cloudpickle is installed.
+    executor : optional
+        None or -1 for processes on all cores that this process may use, a number of processes,
+        "serial" for this process, any ``concurrent.futures.Executor``, or a Dask ``Client`` or the
+        address of its scheduler.
+
+    Yields
+    ------
+    index, outcome : int, Any
+        `Exception` and `SystemExit` are outcomes like others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An executor that is none of these, or no number of processes.
+    WorkerDied
+        Three processes died before one run had ended.
 
     Examples
     --------
@@ -111,7 +160,8 @@ def completed(
     if isinstance(executor, str) and executor == "serial":
         yield from _here(function, specs)
     elif executor is None or (isinstance(executor, int) and not isinstance(executor, bool)):
-        yield from _in_processes(_Processes(dumps(function), executor), specs)
+        workers = processes(executor)
+        yield from _in_processes(_Processes(dumps(function), workers), specs)
     else:
         yield from _elsewhere(executor, dumps(function), specs)
 
@@ -179,8 +229,11 @@ def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[
     if isinstance(executor, str):
         executor = client = import_module("distributed").Client(executor)
     if hasattr(executor, "get_executor"):
+        # A task, not scattered data: where all workers that held it have died it is run again.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sending large graph")
+            shared = executor.submit(_itself, payload, pure=False)
         # Equal submits must not share one result; a run whose worker died is tried elsewhere.
-        shared = executor.scatter(payload, broadcast=True, hash=False)
         executor = executor.get_executor(pure=False, retries=1)
     if not callable(getattr(executor, "submit", None)):
         raise TypeError(
@@ -200,7 +253,7 @@ def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[
                 i = futures.pop(future)
                 try:
                     outcome = future.result()
-                except BrokenExecutor:
+                except (BrokenExecutor, CancelledError):  # lost with no fault of its own
                     lost.append(i)
                     continue
                 except FAILURES as error:
@@ -212,5 +265,5 @@ def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[
         if client is not None:
             client.close()
     if lost:  # the pool is gone; its runs are finished in processes of our own
-        rest = _in_processes(_Processes(payload), [specs[i] for i in lost])
+        rest = _in_processes(_Processes(payload, cores()), [specs[i] for i in lost])
         yield from ((lost[j], outcome) for j, outcome in rest)

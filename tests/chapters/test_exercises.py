@@ -16,7 +16,11 @@ from lrcourse.chapters.schedules import mislabelled, shapes
 from lrcourse.data import digits, line
 from lrcourse.exercises import Exercise, check
 
-CHAPTERS = sorted(module.name for module in pkgutil.iter_modules(lrcourse.chapters.__path__))
+CHAPTERS = sorted(
+    module.name
+    for module in pkgutil.iter_modules(lrcourse.chapters.__path__)
+    if not module.name.startswith("_")
+)
 EXERCISES = {
     f"{chapter}.{name}": found
     for chapter in CHAPTERS

@@ -1,12 +1,13 @@
 """Single runs through executors: the same numbers everywhere, and nothing lost when one fails."""
 
 import os
+import pickle
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,8 @@ from conftest import ROOT
 from torch import nn
 
 from lrcourse.data import split
-from lrcourse.engine.executors import WorkerDied, completed
+from lrcourse.engine.executors import WorkerDied, completed, processes
+from lrcourse.engine.threads import cores
 from lrcourse.models import mlp
 from lrcourse.sweeps import sweep, sweep_function
 
@@ -108,18 +110,69 @@ def test_the_same_numbers_here_in_processes_and_in_a_pool_of_ones_own():
     assert batched.used.equals(here.used)
 
 
-def test_the_same_numbers_on_a_cluster_and_one_failure_there():
+@pytest.fixture(scope="module")
+def cluster():
     distributed = pytest.importorskip("distributed")
-    call = partial(sweep, tiny, TOY, lr=[0.01, 0.1], seed=[0, 1], **SHARED)
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
-        here = call(executor="serial")
-        assert call(executor=client).equals(here)
-        assert call(executor=client.get_executor()).equals(here)
-        assert call(executor=cluster.scheduler_address).equals(here)
-        with pytest.warns(UserWarning, match=r"2 of 6 runs are missing"):
-            cube = sweep_function(square, executor=client, raises=3.0, **GRID)
-        assert cube.finished.sum() == 4
+        yield client
+
+
+def test_the_same_numbers_on_a_cluster_and_one_failure_there(cluster):
+    call = partial(sweep, tiny, TOY, lr=[0.01, 0.1], seed=[0, 1], **SHARED)
+    here = call(executor="serial")
+    assert call(executor=cluster).equals(here)
+    assert call(executor=cluster.get_executor()).equals(here)
+    assert call(executor=cluster.scheduler.address).equals(here)
+    with pytest.warns(UserWarning, match=r"2 of 6 runs are missing"):
+        cube = sweep_function(square, executor=cluster, raises=3.0, **GRID)
+    assert cube.finished.sum() == 4
+
+
+def slowly(x):
+    time.sleep(0.1)
+    return -x
+
+
+@pytest.mark.parametrize("kind", ["client", "executor"])
+@pytest.mark.filterwarnings("ignore")
+def test_the_death_of_every_worker_costs_no_run(kind, cluster):
+    executor = cluster if kind == "client" else cluster.get_executor()
+    workers, got = cluster.run(os.getpid), {}
+    for i, outcome in completed(slowly, list(range(20)), executor):
+        got[i] = outcome
+        for pid in workers.values() if len(got) == 2 else []:
+            os.kill(pid, signal.SIGKILL)
+    assert got == {i: -i for i in range(20)}
+
+
+class Cancelling(Executor):
+    """A pool that gives up a run, as a scheduler that went away does."""
+
+    def submit(self, function, *args):
+        future = Future()
+        if pickle.loads(args[1]) == 2:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        else:
+            future.set_result(function(*args))
+        return future
+
+
+def test_runs_that_a_pool_gives_up_are_made_in_processes_of_our_own():
+    assert dict(completed(slowly, [1, 2, 3], Cancelling())) == {0: -1, 1: -2, 2: -3}
+
+
+def test_minus_one_means_all_cores():
+    assert processes(-1) == processes(None) == cores()
+    assert processes(1) == 1
+    assert sorted(completed(slowly, [1, 2, 3], -1)) == [(0, -1), (1, -2), (2, -3)]
+
+
+@pytest.mark.parametrize("number", [0, -2])
+def test_a_number_that_is_none_of_processes_is_named(number):
+    with pytest.raises(ValueError, match=f"executor must be at least 1 process.*was {number}"):
+        list(completed(slowly, [1], number))
 
 
 def test_a_pool_that_breaks_is_replaced():
