@@ -117,9 +117,7 @@ def processes(number: int | None) -> int:
     if number is None or number == -1:
         return cores()
     if number < 1:
-        raise ValueError(
-            f"executor must be at least 1 process, or -1 for one a core, was {number}"
-        )
+        raise ValueError(f"executor must be at least 1 process, or -1 for one a core, was {number}")
     return number
 
 
