@@ -18,10 +18,10 @@ __all__ = ["ReduceOnPlateau"]
 class ReduceOnPlateau:
     """Multiply the rate by `factor` after more than `patience` metrics without improvement.
 
-    For losses a metric improves on the best so far when it is < best − threshold · |best|, or
-    < best − threshold in absolute terms. The rate goes to max(rate · factor, floor). Calling the
-    rule gives the rate in force, whatever the update, so `lrcourse.drivers.drive` accepts it like a
-    schedule.
+    For losses a metric improves on the best so far when it is ``< best − threshold · |best|``, or
+    ``< best − threshold`` in absolute terms.  The rate goes to max(rate · factor, floor).  Calling
+    the rule gives the rate in force, whatever the update, so `lrcourse.drivers.drive` accepts it
+    like a schedule.
 
     A metric that is NaN or infinite is no improvement and never becomes the best.
 

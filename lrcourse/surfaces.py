@@ -201,7 +201,7 @@ class Surface(ABC):
 
     @property
     def max_stable_lr(self) -> float:
-        """The rate beyond which gradient descent can stay at no minimum: 2 / the least sharpness.
+        """The rate beyond which gradient descent can stay at no minimum, 2 / the least sharpness.
 
         Examples
         --------

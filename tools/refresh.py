@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 VIEW = "application/vnd.jupyter.widget-view+json"
+QUIET = ["--log-level=ERROR"]  # of the kernel, which warns that it is reached by port
 STILL_TAGS = ["remove-cell", "still"]
 FOLDED = {"hide-cell", "hide-input", "remove-cell", "remove-input"}  # tags: the code is closed
 FOLDED_OUTPUT = {"hide-cell", "hide-output", "remove-cell", "remove-output"}
@@ -34,7 +35,8 @@ def refresh(path: Path) -> None:
     subprocess.run([*ruff, "format", "--quiet", path], check=True)
     notebook = nbformat.read(path, 4)
     notebook.cells = [c for c in notebook.cells if "still" not in tags(c)]
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(BOOK)}})
+    where = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=600, resources=where, extra_arguments=QUIET)
     client.store_widget_state = False
     client.execute()
     cells, stills = [], count(1)

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import anywidget
 from docutils import nodes
+from jupyter_client import KernelManager
+from nbclient import NotebookClient
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
@@ -164,7 +166,19 @@ class StillPictures(SphinxPostTransform):
                 ]
 
 
+def quiet_kernels() -> None:
+    """Keep off the terminal what kernels log of normal work: that a port reaches them."""
+    create = NotebookClient.create_kernel_manager
+
+    def create_kernel_manager(client: NotebookClient) -> KernelManager:
+        client.extra_arguments = ["--log-level=ERROR"]
+        return create(client)
+
+    NotebookClient.create_kernel_manager = create_kernel_manager
+
+
 def setup(app: Sphinx) -> dict[str, object]:
+    quiet_kernels()
     app.connect("config-inited", links_of_this_clone, priority=100)
     app.connect("builder-inited", check_assets)
     app.add_js_file(None, body=Path(__file__).with_name("quiet.js").read_text(), priority=0)
