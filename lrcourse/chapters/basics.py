@@ -68,7 +68,7 @@ def minimum_reached(surface: Surface, runs: xr.Dataset) -> xr.DataArray:
     """
     minima = xr.DataArray(np.ravel(surface.minima), dims="minimum")
     tail = runs.x0.isel(step=slice(-10, None))
-    nearest = abs(tail.isel(step=-1) - minima).fillna(np.inf).argmin("minimum")
+    nearest: xr.DataArray = abs(tail.isel(step=-1) - minima).fillna(np.inf).argmin("minimum")
     settled = abs(tail - minima[nearest]).max("step", skipna=False) < 1e-3
     reached: xr.DataArray = nearest.where(settled, -1)
     return reached

@@ -1,15 +1,22 @@
-"""What the chapter on convergence needs and no other: a regression on images, and its exercises."""
+"""What the chapter on convergence needs and no other.
+
+A regression on images, a push along the sharpest direction, and the exercises.
+"""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lrcourse._checks import count
 from lrcourse.exercises.checking import exercise
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lrcourse.data import Data
 
 
@@ -54,6 +61,70 @@ def one_hot(data: Data, rows: int | None = None) -> Data:
         encoded(y, classes).to(data.x_train.dtype) for y in (data.y_train[:rows], data.y_val)
     )
     return Data(data.name, data.x_train[:rows], train, data.x_val, val, "mse")
+
+
+def weights_of(model: nn.Module) -> NDArray[np.float64]:
+    """Return all parameters of a model, one after the other.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+
+    Returns
+    -------
+    ndarray of float
+
+    Examples
+    --------
+    >>> from lrcourse.models import linear
+    >>> weights_of(linear(zero=True))
+    array([0., 0.])
+    """
+    from torch.nn.utils import parameters_to_vector
+
+    return parameters_to_vector(model.parameters()).detach().cpu().numpy().astype(float)
+
+
+def pushed(
+    model: nn.Module, data: Data, by: float = 1e-4, *, seed: int = 0
+) -> tuple[nn.Module, NDArray[np.float64], float]:
+    """Return a copy of a model moved along its sharpest direction, that direction, its sharpness.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        It is left as it is.
+    data : Data
+        Its training part and its loss decide the curvature.
+    by : float, default 1e-4
+        The length of the push.
+    seed : int, default 0
+        Decides the start vector of `lrcourse.curvature.lanczos`.
+
+    Returns
+    -------
+    tuple of (Module, ndarray of length 1, float)
+
+    Examples
+    --------
+    >>> from lrcourse.data import line
+    >>> from lrcourse.models import linear
+    >>> moved, direction, sharpness = pushed(linear(zero=True), line(), by=0.5)
+    >>> abs(weights_of(moved)).round(3), round(sharpness, 2)
+    (array([0.5, 0. ]), 68.01)
+    """
+    import torch
+    from torch.nn.utils import vector_to_parameters
+
+    from lrcourse.curvature import hessian_product, lanczos
+
+    product, size = hessian_product(model, data)
+    start = np.random.default_rng(seed).standard_normal(size)
+    (value,), (direction,) = lanczos(product, start, tol=1e-6)
+    moved = deepcopy(model)
+    weights = torch.as_tensor(weights_of(model) + by * direction)
+    vector_to_parameters(weights.to(next(moved.parameters())), moved.parameters())
+    return moved, direction, float(value)
 
 
 @exercise(
