@@ -65,3 +65,10 @@ def test_a_cell_without_runs_is_missing_and_not_diverged(runs, holed):
     assert lost[0].split(". ")[0] in after
     assert "1 of 30 cells missing" in after
     assert explore(holed, heat).still() != explore(runs, heat).still()
+
+
+def test_a_variable_that_all_seeds_share_is_drawn_beside_those_that_differ(runs):
+    cube = runs.copy()
+    cube["used"] = cube.loss.isel(seed=0, drop=True) * 0 + cube.lr
+    assert "seed" in cube.diverged_at.dims
+    assert explore(cube, Lines("loss"), Lines("used")).still().startswith(PNG)

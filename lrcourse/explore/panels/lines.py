@@ -177,7 +177,7 @@ class Lines(Panel):
             if self.x in dims:
                 ax.plot(x[at[self.x]], mid[at[self.x]], "o", color=color)
                 continue
-            missing = np.broadcast_to(packed.missing(at), len(rows))
+            missing = np.resize(packed.missing(at), len(rows))  # rows may be one for the band
             for row in rows[~missing]:
                 seen = np.flatnonzero(np.isfinite(row))
                 k = seen[-1] if seen.size else 0
