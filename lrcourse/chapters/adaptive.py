@@ -1,4 +1,4 @@
-"""What the chapter on adaptive methods needs and no other: methods, tasks and data, its exercises.
+"""What the chapter on adaptive methods needs and no other: tasks, measurements, its exercises.
 
 The recorded cubes of the chapter are made from ``METHODS``, ``TASKS``, ``task`` and ``few``.
 """
@@ -15,6 +15,7 @@ from lrcourse._checks import choice, count, number
 from lrcourse.exercises.checking import exercise
 
 if TYPE_CHECKING:
+    import xarray as xr
     from torch import nn
 
     from lrcourse.data import Data
@@ -174,6 +175,107 @@ def few(rows: int = 200, wrong: float = 0.2, seed: int = 0) -> Data:
     lost = rng.permutation(len(y))[: round(number("wrong", wrong, low=0, high=1) * len(y))]
     y[lost] = torch.from_numpy(rng.integers(0, 10, len(lost)))
     return replace(data, x_train=data.x_train[:rows], y_train=y)
+
+
+def first_layer_rates(
+    name: str, *, seed: int = 0, lr: float = 0.1, steps: int = 1500, looks: int = 30
+) -> xr.Dataset:
+    r"""Return AdaGrad's rate for each weight of the first layer, at moments of real training.
+
+    That is :math:`\mathrm{lr} / \sqrt{G}`, with G the sum of the weight's squared gradients so far.
+
+    Parameters
+    ----------
+    name : str
+        One of ``TASKS``.
+    seed : int
+        Of the start and of the batches of 32.
+    lr : float
+        The rate.
+    steps : int
+        Updates of the run.
+    looks : int
+        How often to look, evenly on a logarithmic axis; moments that coincide count once.
+
+    Returns
+    -------
+    Dataset
+        ``rate`` over ``updates``, ``unit`` and ``input``; infinite for a weight that has not yet
+        had a gradient.
+
+    Examples
+    --------
+    >>> rates = first_layer_rates("digits", steps=10, looks=3).rate
+    >>> rates.sizes["unit"], rates.sizes["input"], rates.updates.values.tolist()
+    (32, 64, [1, 3, 10])
+    >>> bool((rates.sel(updates=10) <= rates.sel(updates=1)).all())
+    True
+    """
+    import torch
+    import xarray as xr
+
+    from lrcourse.training import fit
+
+    at = np.unique(np.geomspace(1, steps, looks).round(9).astype(int))
+    made: list[torch.optim.Adagrad] = []
+    seen: list[Array] = []
+
+    def build(parameters: Any) -> torch.optim.Optimizer:
+        made.append(torch.optim.Adagrad(parameters, lr=lr))
+        return made[0]
+
+    def note(t: int, model: Any, loss: float) -> None:
+        if t + 1 in at:
+            squares = made[0].state[model[1].weight]["sum"]
+            seen.append((lr / squares.sqrt()).detach().double().numpy())
+
+    model, data = task(name)
+    run: dict[str, Any] = {"lr": lr, "steps": steps, "seed": seed, "batch_size": 32}
+    fit(model, data, optimizer=build, callbacks=[note], progress=False, **run)
+    return xr.Dataset({"rate": (("updates", "unit", "input"), seen)}, {"updates": at})
+
+
+def valley(losses: xr.DataArray) -> dict[str, float]:
+    """Return how the valley of good pairs lies in a picture over rate and decay.
+
+    At each rate the valley's middle is that of the good range of decays, within 5 % of the rate's
+    best.  A rate counts if decay does something there, so that the smallest decay is at least 15 %
+    worse than the best, and if its best is at most 1.5 times the best of all.
+
+    Parameters
+    ----------
+    losses : DataArray
+        Medians over ``lr`` and ``decay``, infinite where runs diverged.
+
+    Returns
+    -------
+    dict of str to float
+        The ``slope`` of a line through the middles on logarithmic axes, their mean ``decay``, and
+        the rates ``low`` and ``high`` between which they lie; all NaN for fewer than four rates.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> lr, decay = (xr.DataArray(v, {n: v}) for n, v in [
+    ...     ("lr", np.geomspace(0.01, 1, 5)), ("decay", np.geomspace(1e-3, 10, 17))])
+    >>> found = valley(1 + np.log10(decay / lr) ** 2)
+    >>> round(found["slope"], 3), found["low"], found["high"]
+    (1.0, 0.01, 1.0)
+    """
+    from lrcourse.results import best, good_range
+
+    floor = best(losses, along="decay").value
+    use = (losses.isel(decay=0) >= 1.15 * floor) & (floor <= 1.5 * floor.min())
+    good = good_range(losses, within=1.05, along="decay").sel(lr=use.values)
+    if good.sizes["lr"] < 4:
+        return dict.fromkeys(("slope", "decay", "low", "high"), np.nan)
+    middle = (np.log10(good.low) + np.log10(good.high)) / 2
+    return {
+        "slope": float(np.polyfit(np.log10(good.lr), middle, 1)[0]),
+        "decay": float(10 ** middle.mean()),
+        "low": float(good.lr.min()),
+        "high": float(good.lr.max()),
+    }
 
 
 _GRADIENTS = [
