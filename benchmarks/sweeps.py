@@ -4,9 +4,10 @@ The tutorial's loop draws its batches from a DataLoader over a TensorDataset; th
 the tensors with rows drawn beforehand.  Both then do the same: cross-entropy, zero_grad, backward,
 step, and an evaluation before and after.  They are timed over single runs, in turns with the sweep,
 with one thread and with all, and the fastest turn of each counts.  The sweep's time holds
-everything, from building the models to the finished cube.  The rivals are JAX (`vmap` over runs of a
-`lax.scan`, jitted, optax for Adam; its compilation is not counted) and `torch.func.vmap` as PyTorch's
-ensembling tutorial uses it; both only train.  Run it on an idle machine: python benchmarks/sweeps.py
+everything, from building the models to the finished cube.  The rivals are JAX (`vmap` over runs
+of a `lax.scan`, jitted, optax for Adam; its compilation is not counted) and `torch.func.vmap` as
+PyTorch's ensembling tutorial uses it; both only train.  Run it on an idle machine:
+python benchmarks/sweeps.py
 """
 
 import argparse
