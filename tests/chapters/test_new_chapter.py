@@ -21,7 +21,7 @@ PARTS = ["book", "lrcourse", "tests", "tools", "_toc.yml", "pyproject.toml"]
 @pytest.fixture
 def clone(tmp_path):
     """A copy of what a chapter lives in, with its pictures but without what was built."""
-    ignored = shutil.ignore_patterns("__pycache__")
+    ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in PARTS:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
