@@ -24,8 +24,9 @@ import xarray as xr
 from lrcourse._checks import choice
 from lrcourse.data import Data
 from lrcourse.engine.assembly import Assembly
+from lrcourse.engine.executors import check_executor
 from lrcourse.engine.fingerprint import fingerprint
-from lrcourse.engine.measures import Measure
+from lrcourse.engine.measures import Measure, checked
 from lrcourse.engine.running import (
     OPTIONAL,
     Device,
@@ -35,7 +36,9 @@ from lrcourse.engine.running import (
     Work,
     by_name,
     by_time,
+    check_optimizer,
     collect,
+    fitted,
     made_by,
     start_of,
 )
@@ -125,6 +128,8 @@ def sweep(
     """
     choice("engine", engine, ("auto", "batched", "executor"))
     known(list(settings), SETTINGS)
+    check_executor(executor)
+    measures = checked(measures)
     if "steps" not in settings:
         raise TypeError("steps must be given: the number of updates of a run")
     grid = {"model": model, "data": data} | settings
@@ -134,6 +139,12 @@ def sweep(
     starts = {
         (id(r.factory), id(r.data)): start_of(r.factory, r.data, device) for r in runs.values()
     }
+    rules = {
+        (*key_of(run), id(run.settings.optimizer), run.settings.plans_momentum): run
+        for run in runs.values()
+    }
+    for run in rules.values():
+        check_optimizer(run)
     plans = [run.settings for run in runs.values()]
     coords = {
         "step": np.arange(max(p.steps for p in plans)),
@@ -142,7 +153,7 @@ def sweep(
     attrs = _attributes(grid, axes, runs)
     with _kept(resume) as store:
         names = None if store is None else made_by(runs, starts, measures)
-        cube = Assembly(axes, coords, attrs, names, store, OPTIONAL)
+        cube = Assembly(axes, coords, attrs, names, store, OPTIONAL, fitted(runs, coords))
         todo = {index: run for index, run in runs.items() if not cube.finished[index]}
         work = Work(cube, todo, measures, device, engine, executor)
         with progress_bar(
@@ -201,6 +212,7 @@ def sweep_function(
     """
     if not callable(train):
         raise TypeError(f"train must be a function, was {train!r:.80}")
+    check_executor(executor)
     axes = axes_of(grid)
     specs = dict(specs_of(grid, axes))
     many, named = {axis.name for axis in axes}, getattr(train, "__qualname__", words(train))
@@ -230,6 +242,11 @@ def _kept(resume: str | Path | None) -> Iterator[Store | None]:
     finally:
         if store is not None:
             store.close()
+
+
+def key_of(run: Run) -> tuple[int, int]:
+    """Return what runs of one model and one data set have in common."""
+    return id(run.factory), id(run.data)
 
 
 def _refuse_too_large(axes: Sequence[Axis], steps: Any) -> None:

@@ -27,7 +27,7 @@ from lrcourse._checks import instance
 from lrcourse.data import Data
 from lrcourse.drivers import drive
 from lrcourse.engine import threads
-from lrcourse.engine.measures import Measure, measured
+from lrcourse.engine.measures import Measure, checked, measured
 from lrcourse.grids import known
 from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.randomness import batches, randomness, seeded
@@ -302,6 +302,7 @@ def fit(
     """
     instance("data", data, Data, "a Data")
     known(list(settings), SETTINGS)
+    measures = checked(measures)
     plan = Settings(**settings)
     if not isinstance(model, nn.Module):
         if not callable(model):
@@ -326,7 +327,7 @@ def fit(
         values = evaluate(model, data)
         for name, number in zip(EVALUATED, values, strict=True):
             getattr(history, name)[i] = number
-        for name, measure in (measures or {}).items():
+        for name, measure in measures.items():
             value: NDArray[Any] = measured(name, measure, model, data)
             kept = history.measures.setdefault(name, np.full((len(places), *value.shape), np.nan))
             if kept.shape[1:] != value.shape:

@@ -73,3 +73,14 @@ def test_models_fit_their_data():
 def test_bad_sizes_are_refused(sizes):
     with pytest.raises((ValueError, TypeError), match="sizes must"):
         mlp(sizes)
+
+
+@pytest.mark.parametrize("y", [[0.5, 1.0, 1.0, 0.0], [-1, 0, 1, 1], [[0], [1], [0], [1]]])
+def test_classes_are_whole_numbers_from_0_on(y):
+    with pytest.raises(ValueError, match="y must be class numbers 0, 1"):
+        split("toy", np.ones((4, 2)), y, scale=False)
+
+
+def test_rows_must_match():
+    with pytest.raises(ValueError, match="x and y must have as many rows, had 4 and 5"):
+        split("toy", np.ones((4, 2)), [0, 1, 0, 1, 0], scale=False)

@@ -128,6 +128,13 @@ def test_batches_shuffle_afresh_and_drop_the_rest():
         batches(10, 11, 1, 0)
 
 
+def test_batches_that_cannot_be_are_refused_in_words():
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1, was 0"):
+        batches(5, 0, 3, 0)
+    with pytest.raises(ValueError, match="batch_size must be at most the 5 training rows, was 6"):
+        batches(5, 6, 3, 0)
+
+
 def test_training_leaves_global_randomness_alone():
     torch.manual_seed(3)
     expected = torch.rand(4)

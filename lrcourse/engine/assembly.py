@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,8 @@ class Assembly:
         Where finished runs are kept.
     optional : tuple of str
         Variables that not every run must have; they are left out of the cube.
+    fitted : callable
+        Gives the record of a run the coordinates of the cube; the store keeps it as it came.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class Assembly:
         made_by: Mapping[Index, str] | None = None,
         store: Store | None = None,
         optional: tuple[str, ...] = (),
+        fitted: Callable[[Index, Kept], Kept] = lambda index, record: record,
     ) -> None:
         self.axes, self.attrs, self.optional = axes, attrs | provenance(), optional
+        self.fitted = fitted
         self.dims = tuple(axis.name for axis in axes)
         self.coords = {axis.name: axis.labels for axis in axes} | coords
         self.arrays: dict[str, tuple[tuple[str, ...], NDArray[Any]]] = {}
@@ -92,8 +96,12 @@ class Assembly:
             for index, name in self.made_by.items():
                 if name in there:
                     record, seconds = there[name]
-                    self._take(index, record)
-                    self.spent += seconds
+                    try:
+                        self._take(index, fitted(index, record))
+                    except (TypeError, ValueError) as error:
+                        self.fail(index, error)
+                    else:
+                        self.spent += seconds
         self.last = time.monotonic()
 
     def name(self, index: Index) -> str:
@@ -107,7 +115,7 @@ class Assembly:
         for index, value in records.items():
             try:
                 record = as_record(value)
-                self._take(index, record)
+                self._take(index, self.fitted(index, record))
             except (TypeError, ValueError) as error:
                 self.fail(index, error)
             else:

@@ -109,7 +109,8 @@ def train(
                 work.evaluate()
         except KeyboardInterrupt:
             if checkpoint is not None and work.whole:
-                checkpoint.save(work.state())
+                with uninterrupted(forget=True):
+                    checkpoint.save(work.state())
             raise
     return work.records()
 

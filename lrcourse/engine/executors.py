@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 
+from lrcourse.engine.signals import uninterrupted
 from lrcourse.engine.threads import cores
 
 try:  # it carries functions defined in a notebook, which pickle cannot
@@ -36,6 +37,10 @@ except ImportError:
 
 Outcome = tuple[int, Any]
 FAILURES = (Exception, SystemExit)
+NO_EXECUTOR = (
+    "executor must be a concurrent.futures.Executor, a Dask Client, its scheduler's address, "
+    "'serial' or a number of processes, was {!r}"
+)
 
 _function: Callable[[Any], Any] | None = None
 
@@ -101,11 +106,12 @@ class _Processes:
     def stop(self) -> None:
         """End the workers now, whatever they are doing."""
         if self.pool is not None:
-            workers = list((self.pool._processes or {}).values())
-            self.pool.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
-                worker.terminate()
-            self.pool = None
+            with uninterrupted():
+                workers = list((self.pool._processes or {}).values())
+                self.pool.shutdown(wait=False, cancel_futures=True)
+                for worker in workers:
+                    worker.terminate()
+                self.pool = None
 
 
 def processes(number: int | None) -> int:
@@ -119,6 +125,16 @@ def processes(number: int | None) -> int:
     if number < 1:
         raise ValueError(f"executor must be at least 1 process, or -1 for one a core, was {number}")
     return number
+
+
+def check_executor(executor: Any) -> None:
+    """Refuse in words what is no executor, before anything is computed."""
+    if executor is None or isinstance(executor, str) or callable(getattr(executor, "submit", None)):
+        return
+    if isinstance(executor, int) and not isinstance(executor, bool):
+        processes(executor)
+        return
+    raise TypeError(NO_EXECUTOR.format(executor))
 
 
 def completed(
@@ -234,10 +250,7 @@ def _elsewhere(executor: Any, payload: bytes, specs: Sequence[Any]) -> Iterator[
         # Equal submits must not share one result; a run whose worker died is tried elsewhere.
         executor = executor.get_executor(pure=False, retries=1)
     if not callable(getattr(executor, "submit", None)):
-        raise TypeError(
-            "executor must be a concurrent.futures.Executor, a Dask Client, its scheduler's "
-            f"address, 'serial' or a number of processes, was {executor!r}"
-        )
+        raise TypeError(NO_EXECUTOR.format(executor))
     futures: dict[Future[Any], int] = {}
     lost = []
     try:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import ast
 import dis
-import inspect
 import sys
 import sysconfig
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import cache, partial
 from hashlib import sha256
-from importlib import metadata
+from importlib import import_module, metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -52,18 +53,21 @@ def fingerprint(*parts: Any) -> str:
 @cache
 def package_source() -> str:
     """Return a digest of the modules of this package that decide what a run gives."""
-    digest = sha256()
-    for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("engine/*.py")]):
-        if path.stem not in LATER:
-            tree = ast.parse(path.read_text())
-            for node in ast.walk(tree):
-                if (
-                    isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                    and ast.get_docstring(node, clean=False) is not None
-                ):
-                    node.body.pop(0)
-            digest.update(ast.dump(tree).encode())
-    return digest.hexdigest()[:16]
+    paths = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("engine/*.py")])
+    return fingerprint([_without_docstrings(path) for path in paths if path.stem not in LATER])
+
+
+@cache
+def _without_docstrings(path: Path) -> str:
+    """Return a digest of a source file, its comments and docstrings left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body.pop(0)
+    return sha256(ast.dump(tree).encode()).hexdigest()
 
 
 @cache
@@ -128,9 +132,11 @@ class _Printer:
             self.feed(tuple(value.shape))
             self.digest.update(flat.view(torch.uint8).numpy().tobytes())
         elif isinstance(value, torch.nn.Module):
-            self.say("module", value)
-            self.feed(type(value))
+            self.say("network", words(value))
             self.feed(dict(value.state_dict()))
+            for part in value.modules():
+                self.feed(type(part))
+                self.feed({k: v for k, v in vars(part).items() if not k.startswith("_")})
         elif isinstance(value, list | tuple | range):
             self.say(type(value).__name__, len(value))
             for item in value:
@@ -143,7 +149,7 @@ class _Printer:
         elif isinstance(value, Set):
             self.say("set", *sorted(fingerprint(item) for item in value))
         elif isinstance(value, ModuleType):
-            self.say("module", value.__name__, _version(value.__name__.partition(".")[0]))
+            self._feed_module(value)
         elif isinstance(value, type):
             self._feed_class(value)
         elif isinstance(value, FunctionType):
@@ -189,6 +195,12 @@ class _Printer:
         self._feed_code(function.__code__, function.__doc__)
         self.feed((function.__defaults__, function.__kwdefaults__))
         self.feed(self._closed(function))
+        for name in sorted(_imports(function.__code__)):
+            self.say("import", name)
+            with suppress(ImportError, ValueError):  # it fails when the run is made, or is relative
+                spec = find_spec(name)
+                if spec is not None and spec.origin and _is_own_file(spec.origin):
+                    self.feed(import_module(name))
         for name in sorted(_globals_read(function.__code__)):
             if name in function.__globals__:
                 self.say("global", name)
@@ -213,13 +225,35 @@ class _Printer:
             else:
                 self.feed(None if constant is doc else constant)
 
+    def _feed_module(self, module: ModuleType) -> None:
+        """Feed the source of a module of one's own, and of those of one's own that it reads."""
+        name = module.__name__
+        if not _is_ones_own(name) or name == "__main__":
+            self.say("module", name, _version(name.partition(".")[0]))
+            return
+        file = Path(str(module.__file__))
+        self.say("module", name, _without_docstrings(file) if file.suffix == ".py" else file.name)
+        for value in list(vars(module).values()):
+            home = value if isinstance(value, ModuleType) else None
+            if isinstance(value, FunctionType | type):
+                home = sys.modules.get(value.__module__)
+            if home is not None and home is not module and _is_ones_own(home.__name__):
+                self.feed(home)
+
     def _feed_object(self, value: Any) -> None:
+        """Feed what pickle would keep of a value."""
+        try:
+            parts = value.__reduce_ex__(2)
+        except Exception as error:
+            raise TypeError(
+                f"resume: a run must be made of values that can be told apart, had {value!r:.80}"
+            ) from error
+        if isinstance(parts, str):
+            self.say("named", getattr(value, "__module__", type(value).__module__), parts)
+            return
         self.feed(type(value))
-        state = inspect.getattr_static(value, "__dict__", None)
-        if isinstance(state, Mapping) or hasattr(value, "__dict__"):
-            self.feed(dict(vars(value)))
-        else:
-            self.say(words(value))
+        for part in parts[1:]:
+            self.feed(list(part) if isinstance(part, Iterator) else part)
 
 
 def _globals_read(code: CodeType) -> set[str]:
@@ -232,4 +266,15 @@ def _globals_read(code: CodeType) -> set[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             names |= _globals_read(constant)
+    return names
+
+
+def _imports(code: CodeType) -> set[str]:
+    """Return the modules that a function imports by itself, also inside of what it defines."""
+    names = {
+        str(step.argval) for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME"
+    }
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _imports(constant)
     return names

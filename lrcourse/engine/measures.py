@@ -21,8 +21,35 @@ from lrcourse.engine.stacks import Stack
 
 Measure = Callable[[nn.Module, Data], Any]
 
+TAKEN = {
+    *("loss", "used", "planned", "used_momentum", "diverged_at", "finished"),
+    *("train_loss", "val_loss", "val_accuracy", "step", "eval_step", "model", "data"),
+}
+
 AT_ONCE = 2**22  # numbers of input, of all runs together, that a mapped measure takes at a time
 AGREE = {torch.float64: 1e-8, torch.float32: 1e-4}
+
+
+def checked(measures: Any) -> dict[str, Measure]:
+    """Return the measures as a dict, or refuse in words what is none.
+
+    >>> checked({"loss": abs})
+    Traceback (most recent call last):
+        ...
+    ValueError: measures must have names of their own, 'loss' is a variable of every run
+    """
+    if measures is None:
+        return {}
+    if not isinstance(measures, Mapping):
+        raise TypeError(f"measures must be a dict from names to functions, was {measures!r:.80}")
+    for name, f in measures.items():
+        if name in TAKEN:
+            raise ValueError(
+                f"measures must have names of their own, {name!r} is a variable of every run"
+            )
+        if not isinstance(name, str) or not callable(f):
+            raise TypeError(f"measures must be a dict from names to functions, had {name!r}: {f!r}")
+    return dict(measures)
 
 
 def measured(name: str, f: Measure, model: nn.Module, data: Data) -> NDArray[np.float64]:

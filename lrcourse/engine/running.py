@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from lrcourse.data import Data
+from lrcourse.drivers import drive
 from lrcourse.engine import batched, threads
 from lrcourse.engine.assembly import Assembly
 from lrcourse.engine.executors import completed, dumps
@@ -21,6 +21,7 @@ from lrcourse.engine.fingerprint import fingerprint
 from lrcourse.engine.measures import Measure
 from lrcourse.engine.memory import keep_memory
 from lrcourse.engine.planning import PLAN_BYTES, Groups, Probe, chunks, sort_runs
+from lrcourse.engine.store import Kept
 from lrcourse.grids import Index
 from lrcourse.randomness import batches, seeded
 from lrcourse.schedules import Schedule
@@ -71,6 +72,14 @@ def start_of(factory: Factory, data: Data, device: Device) -> Record:
     model = placed(model, device)
     check_model(model, data.to(next(model.parameters(), torch.zeros(1))))
     return kept
+
+
+def check_optimizer(run: Run) -> None:
+    """Build once the optimizer that a function makes, and see that the schedule can drive it."""
+    if callable(run.settings.optimizer):
+        model = seeded(run.factory, 0)
+        with drive(run.settings.make_optimizer(model.parameters()), run.settings.rate):
+            pass
 
 
 def made_by(
@@ -163,10 +172,14 @@ class Work:
         records = batched.train(
             stack, settings, seeds, advance, measures=self.measures, checkpoint=checkpoint
         )
+        for plan, record in zip(settings, records, strict=True):
+            if plan.plans_momentum and isinstance(plan.rate, Schedule):
+                momentum = plan.rate.momentum(np.arange(plan.steps))
+                record["used_momentum"] = np.where(np.isnan(record["used"]), np.nan, momentum)
         self.cube.put(
             {
-                index: self._placed(plan, record)
-                for index, plan, record in zip(indices, settings, records, strict=True)
+                index: labelled(record, self.measures)
+                for index, record in zip(indices, records, strict=True)
             }
         )
         if checkpoint is not None:
@@ -186,39 +199,51 @@ class Work:
             where = list(factories).index(id(run.factory)), list(sets).index(id(run.data))
             specs[index] = (*where, plan)
 
-        def placed_record(index: Index, record: Record) -> Record:
-            return self._placed(self.todo[index].settings, record)
-
-        put = partial(collect, self.cube, function, ready=placed_record)
+        put = partial(collect, self.cube, function, ready=partial(labelled, measures=self.measures))
         executor = self.executor
         if self.engine == "executor" and executor is None:
-            executor = os.cpu_count() or 1
+            executor = -1
         by_time(put, specs, executor, lambda i: advance(self.todo[i].settings.steps))
 
-    def _placed(self, plan: Settings, record: Record) -> Record:
-        """Give a run's arrays the steps of the whole cube; what a shorter run lacks is NaN."""
-        coords = self.cube.coords
-        at = np.searchsorted(coords["eval_step"], plan.eval_steps)
-        result: Record = {"diverged_at": ((), record["diverged_at"])}
-        for name, values in record.items():
-            if name == "diverged_at":
-                continue
-            marks = name in EVALUATED or name in self.measures
-            dim, where = ("eval_step", at) if marks else ("step", slice(plan.steps))
+
+def labelled(record: Record, measures: Collection[str]) -> Record:
+    """Return the arrays of a run with the names of their dimensions."""
+    result: Record = {"diverged_at": ((), record["diverged_at"])}
+    for name, values in record.items():
+        if name != "diverged_at":
             array = np.asarray(values)
-            full = np.full((len(coords[dim]), *array.shape[1:]), np.nan)
-            full[where] = array
             inner = [f"{name}_{i}" for i in range(array.ndim - 1)]
-            result[name] = (dim, *inner), full
-        rule = plan.rate
-        if "used_momentum" not in result and plan.plans_momentum and isinstance(rule, Schedule):
-            momentum = np.full(len(coords["step"]), np.nan)
-            momentum[: plan.steps] = rule.momentum(np.arange(plan.steps))
-            result["used_momentum"] = (
-                "step",
-                np.where(np.isnan(result["used"][1]), np.nan, momentum),
-            )
-        return result
+            first = "eval_step" if name in EVALUATED or name in measures else "step"
+            result[name] = (first, *inner), array
+    return result
+
+
+def fitted(runs: Mapping[Index, Run], coords: Mapping[str, Any]) -> Callable[[Index, Kept], Kept]:
+    """Return what gives the record of a run the steps of its cube; what a shorter one lacks is NaN.
+
+    Parameters
+    ----------
+    runs : mapping of index to Run
+    coords : mapping of str to array
+        ``step`` and ``eval_step`` of the cube.
+    """
+
+    def fit_in(index: Index, record: Kept) -> Kept:
+        plan = runs[index].settings
+        places = {
+            "step": np.arange(plan.steps),
+            "eval_step": np.searchsorted(coords["eval_step"], plan.eval_steps),
+        }
+        result = {}
+        for name, (dims, array) in record[0].items():
+            if dims and dims[0] in places:
+                full = np.full((len(coords[dims[0]]), *array.shape[1:]), np.nan)
+                full[places[dims[0]]] = array
+                array = full
+            result[name] = dims, array
+        return result, {}
+
+    return fit_in
 
 
 def _fit_one(
@@ -254,7 +279,7 @@ def collect(
     specs: Mapping[Index, Any],
     executor: Any,
     advance: Callable[[Index], Any],
-    ready: Callable[[Index, Any], Any] = lambda index, record: record,
+    ready: Callable[[Any], Any] = lambda record: record,
 ) -> None:
     """Make runs, and put what they gave into the cube as they end."""
     indices = list(specs)
@@ -262,7 +287,7 @@ def collect(
         if isinstance(outcome, BaseException):
             cube.fail(indices[i], outcome)
         else:
-            cube.put({indices[i]: ready(indices[i], outcome)})
+            cube.put({indices[i]: ready(outcome)})
         advance(indices[i])
 
 

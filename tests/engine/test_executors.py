@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -220,6 +221,26 @@ def test_auto_starts_processes_when_the_rest_would_take_long(monkeypatch):
     monkeypatch.setattr("lrcourse.engine.running.POOL_SECONDS", 0.05)
     call = partial(sweep, Slow, TOY, lr=[0.1, 0.2, 0.3], steps=5, batch_size=8)
     assert call().equals(call(engine="executor", executor="serial"))
+
+
+def slow_square(x):
+    time.sleep(0.02)
+    return {"square": x**2, "process": os.getpid()}
+
+
+def test_a_function_goes_to_processes_when_the_rest_would_take_long(monkeypatch):
+    monkeypatch.setattr("lrcourse.engine.running.POOL_SECONDS", 0.05)
+    cube = sweep_function(slow_square, x=range(12))
+    assert cube.square.values.tolist() == [x**2 for x in range(12)]
+    assert cube.process.values[0] == os.getpid()
+    assert len({*cube.process.values.tolist()} - {os.getpid()}) >= 1
+    lock = threading.Lock()  # it cannot travel, so neither can the function
+
+    def stuck(x):
+        with lock:
+            return slow_square(x)
+
+    assert set(sweep_function(stuck, x=range(12)).process.values.tolist()) == {os.getpid()}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

@@ -6,6 +6,7 @@ import sys
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -130,3 +131,63 @@ def test_another_session_finds_the_same(tmp_path):
         for seed in "12"
     }  # fmt: skip
     assert len(found) == 1
+
+
+def test_an_edited_helper_is_seen_in_a_later_session(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "import helpers\n"
+        "from lrcourse.engine.fingerprint import fingerprint\n"
+        "def f(x):\n    return helpers.g(x)\n"
+        "def late(x):\n    from helpers import g\n    return g(x)\n"
+        "print(fingerprint(f), fingerprint(late))\n"
+    )
+    found = []
+    for body in ("x + 1", "x + 1  # a comment", "x + 2"):
+        (tmp_path / "helpers.py").write_text(f"def g(x):\n    return {body}\n")
+        done = subprocess.run(
+            [sys.executable, "-B", "script.py"], cwd=tmp_path, capture_output=True, text=True,
+            check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        found.append(done.stdout.split())
+    assert found[0] == found[1]
+    assert found[0][0] != found[2][0]
+    assert found[0][1] != found[2][1]
+
+
+class Slotted:
+    __slots__ = ("a",)
+
+    def __init__(self, a):
+        self.a = a
+
+
+class Net(torch.nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (pd.DataFrame({"a": [1.0]}), pd.DataFrame({"a": [2.0]})),
+        (pd.Series([1.0]), pd.Series([2.0])),
+        (np.random.default_rng(0), np.random.default_rng(1)),
+        (Slotted(1), Slotted(2)),
+        (Net(1.0), Net(2.0)),
+        (np.float32, np.float64),
+        (torch.float32, torch.float64),
+        (np.add, np.multiply),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_are_known_by_what_they_hold(a, b):
+    assert fingerprint(a) == fingerprint(a) != fingerprint(b)
+
+
+def test_what_cannot_be_told_apart_is_refused_in_words():
+    import threading
+
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match="resume: a run must be made of values that can be told"):
+        fingerprint(lambda: lock)

@@ -8,7 +8,7 @@ from torch import nn
 from lrcourse.curvature import sharpness
 from lrcourse.data import digits, line, split
 from lrcourse.engine import measures as module
-from lrcourse.engine.measures import Recorder, measured
+from lrcourse.engine.measures import StackMeasures, measured
 from lrcourse.engine.stacks import Mapped, Perceptrons, stack_for
 from lrcourse.models import linear, mlp
 from lrcourse.randomness import seeded

@@ -281,6 +281,35 @@ def test_records_come_back_as_they_were(tmp_path):
     store.close()
 
 
+def test_steps_and_evaluations_may_grow_and_shrink(tmp_path):
+    path = tmp_path / "a"
+    call = partial(sweep, tiny, data=TOY, batch_size=8, lr=[0.1, 0.2], resume=path)
+    short = call(steps=4, eval_every=3)
+    both = call(steps=[4, 10], eval_every=3)
+    assert rows(path) == 4
+    assert np.array_equal(both.loss.sel(steps=4).values[:, :4], short.loss)
+    assert np.isnan(both.loss.sel(steps=4).values[:, 4:]).all()
+    assert np.array_equal(both.val_loss.sel(steps=4, eval_step=[0, 3, 4]), short.val_loss)
+    assert call(steps=4, eval_every=3).equals(short)
+    assert rows(path) == 4
+    mixed = call(steps=4, eval_every=[2, 3])
+    assert rows(path) == 6
+    assert np.array_equal(mixed.val_loss.sel(eval_every=3, eval_step=[0, 3, 4]), short.val_loss)
+
+
+def test_stored_runs_that_do_not_fit_together_fail_as_new_ones_do(tmp_path):
+    def train(n):
+        return {"y": np.ones(n)}
+
+    call = partial(sweep_function, train, executor="serial", resume=tmp_path / "a")
+    call(n=[1])
+    call(n=[2])
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"n=2: ValueError: y must have one shape"):
+            cube = call(n=[1, 2])
+        assert cube.finished.values.tolist() == [True, False]
+
+
 def test_chunks_are_found_again_whatever_their_size(tmp_path, monkeypatch):
     monkeypatch.setitem(planning.CHUNK_BYTES, "cpu", 1)
     call = partial(
