@@ -272,7 +272,7 @@ def fit(
     data : Data
     measures : mapping of str to callable, optional
         Functions of the model, in evaluation mode, and the data; the numbers or arrays that they
-        return are recorded at each evaluation.
+        return are recorded at each evaluation whose training loss is finite.
     callbacks : iterable of callables
         Called as ``f(t, model, loss)`` after update t; the run ends when one returns True.
     device : str or torch.device, optional
@@ -327,7 +327,7 @@ def fit(
         values = evaluate(model, data)
         for name, number in zip(EVALUATED, values, strict=True):
             getattr(history, name)[i] = number
-        for name, measure in measures.items():
+        for name, measure in measures.items() if np.isfinite(values[0]) else ():
             value: NDArray[Any] = measured(name, measure, model, data)
             kept = history.measures.setdefault(name, np.full((len(places), *value.shape), np.nan))
             if kept.shape[1:] != value.shape:

@@ -60,9 +60,9 @@ def train_batched(model, data, *, device=None, size=None, **grid):
     return [(runs[i].settings, records[i]) for i in runs]
 
 
-def train_alone(model, data, settings):
+def train_alone(model, data, settings, **options):
     chosen = {n: getattr(settings, n) for n in NAMES}
-    return fit(seeded(model, settings.seed), data, **chosen)
+    return fit(seeded(model, settings.seed), data, **chosen, **options)
 
 
 def assert_equal(record, history, tolerance):

@@ -52,7 +52,7 @@ MEASURES = {f.__name__: f for f in (norms, margin, gradient_norm, histogram)}
 @pytest.mark.parametrize(("factory", "kind"), [(toy, Perceptrons), (normed, Mapped)])
 def test_measures_of_a_stack_are_those_of_the_models_alone(factory, kind, trained, monkeypatch):
     recorders = []
-    monkeypatch.setattr(Recorder, "columns", keep(recorders, Recorder.columns))
+    monkeypatch.setattr(StackMeasures, "columns", keep(recorders, StackMeasures.columns))
     for settings, record in trained(factory, TOY, measures=MEASURES, **GRID):
         steps = [0, 10, 20]
         for i, step in enumerate(steps):
@@ -109,6 +109,14 @@ def test_a_diverged_run_is_not_measured_and_the_others_are(trained):
             assert record["diverged_at"] >= 0
             assert np.isnan(record[name][late]).all()
             assert np.isfinite(record[name][0]).all()
+
+
+def test_alone_and_in_a_stack_a_diverging_run_is_measured_at_the_same_evaluations(trained, alone):
+    """At the evaluation before it is found diverged, its loss has no curvature to measure."""
+    grid = {"lr": [0.001, 0.1, 1e30], "steps": 30, "batch_size": None, "eval_every": 1}
+    for chosen, record in trained(linear, line(), measures={"sharpness": sharpness}, **grid):
+        single = alone(linear, line(), chosen, measures={"sharpness": sharpness})
+        np.testing.assert_allclose(record["sharpness"], single.measures["sharpness"], rtol=1e-3)
 
 
 def test_where_all_runs_diverge_the_shape_stays(trained):
