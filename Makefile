@@ -31,8 +31,8 @@ test: $(VENV)/.test book  ## lint, types, scripts, every notebook, unit tests, t
 	@$(BIN)/python -m tools.alone
 	pytest --doctest-modules --numprocesses 2 --maxschedchunk 1 lrcourse tests
 
-bench: $(VENV)/.test book  ## side-by-side measurements, printed as ratios
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.bench book  ## side-by-side measurements, printed as ratios
+	@for script in $(filter-out benchmarks/rivals.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 experiments: $(VENV)/.book  ## record again every cube under lrcourse/recorded that is missing or unfinished
 	@for name in $(EXPERIMENTS); do echo "== $$name"; $(BIN)/python -m experiments.$$name || exit 1; done
@@ -60,6 +60,10 @@ $(VENV)/.book: requirements.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: tests/requirements.txt $(VENV)/.book
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(VENV)/.bench: benchmarks/requirements.txt $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
 node_modules/.done: package.json package-lock.json $(VENV)/.book

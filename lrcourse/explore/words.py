@@ -13,7 +13,7 @@ from lrcourse._tables import WORDS as TABLE_WORDS
 
 Array = NDArray[Any]
 
-WORDS = TABLE_WORDS | {"rate": "used rate", "step": "step", "eval_step": "step"}
+WORDS = TABLE_WORDS | {"step": "step", "eval_step": "step"}
 
 
 def in_words(value: float, digits: int = 3) -> str:
