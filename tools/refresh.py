@@ -38,6 +38,7 @@ def refresh(path: Path) -> None:
     where = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(notebook, timeout=600, resources=where, extra_arguments=QUIET)
     client.store_widget_state = False
+    client.coalesce_streams = True  # a busy kernel sends one print in two parts
     client.execute()
     cells, stills = [], count(1)
     folder = path.parent / "stills"
