@@ -139,11 +139,14 @@ def slowly(x):
 @pytest.mark.filterwarnings("ignore")
 def test_the_death_of_every_worker_costs_no_run(kind, cluster):
     executor = cluster if kind == "client" else cluster.get_executor()
+    while not all(nanny.status.name == "running" for nanny in cluster.cluster.workers.values()):
+        time.sleep(0.1)  # a nanny does not replace a worker that dies while it starts
     workers, got = cluster.run(os.getpid), {}
     for i, outcome in completed(slowly, list(range(20)), executor):
         got[i] = outcome
         for pid in workers.values() if len(got) == 2 else []:
             os.kill(pid, signal.SIGKILL)
+    assert len(workers) == 2
     assert got == {i: -i for i in range(20)}
 
 
