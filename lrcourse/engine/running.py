@@ -297,16 +297,21 @@ def by_time(
     executor: Any,
     advance: Callable[[Index], Any],
 ) -> None:
-    """Stay in this process, without an executor, as long as the rest takes less than a pool."""
-    began, made, indices = time.monotonic(), 0, list(specs)
-    while executor is None and made < len(specs):
-        index = indices[made]
+    """Stay in this process, without an executor, as long as the rest takes less than a pool.
+
+    The first run also waits for imports that the others find made: it counts only if it is long.
+    """
+    indices: list[Index] = list(specs)
+    took: list[float] = []
+    while executor is None and len(took) < len(specs):
+        index, began = indices[len(took)], time.monotonic()
         put({index: specs[index]}, "serial", advance)
-        made += 1
-        left = (time.monotonic() - began) / made * (len(specs) - made)
+        took.append(time.monotonic() - began)
+        known = took[1:] or [seconds for seconds in took if seconds > POOL_SECONDS]
+        left = sum(known) / max(len(known), 1) * (len(specs) - len(took))
         if left > POOL_SECONDS and _travels(put):
             break
-    if rest := {index: specs[index] for index in indices[made:]}:
+    if rest := {index: specs[index] for index in indices[len(took) :]}:
         put(rest, executor, advance)
 
 

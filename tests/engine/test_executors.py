@@ -246,6 +246,15 @@ def test_a_function_goes_to_processes_when_the_rest_would_take_long(monkeypatch)
     assert set(sweep_function(stuck, x=range(12)).process.values.tolist()) == {os.getpid()}
 
 
+def test_auto_does_not_take_the_imports_of_the_first_run_for_work(monkeypatch):
+    def train(x):
+        time.sleep(0.2 if x == 0 else 0)
+        return os.getpid()
+
+    monkeypatch.setattr("lrcourse.engine.running.POOL_SECONDS", 0.5)
+    assert set(sweep_function(train, x=range(5)).value.values) == {os.getpid()}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_returns_what_is_finished_and_ends_the_workers(tmp_path):
     """A real SIGINT to a real script with worker processes."""
