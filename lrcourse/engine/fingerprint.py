@@ -8,6 +8,7 @@ known by name and version, this package's own by its source without comments and
 from __future__ import annotations
 
 import ast
+import copyreg
 import dis
 import sys
 import sysconfig
@@ -243,7 +244,8 @@ class _Printer:
     def _feed_object(self, value: Any) -> None:
         """Feed what pickle would keep of a value."""
         try:
-            parts = value.__reduce_ex__(2)
+            reduce = copyreg.dispatch_table.get(type(value))
+            parts = reduce(value) if reduce else value.__reduce_ex__(2)
         except Exception as error:
             raise TypeError(
                 f"resume: a run must be made of values that can be told apart, had {value!r:.80}"
