@@ -31,6 +31,15 @@ TORCH = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """How many threads `fit` takes depends on the moment, and the last bits on the threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("optimizer", TORCH)
 def test_fit_is_the_loop_one_would_write(optimizer):
     kind, options = TORCH[optimizer]
