@@ -23,6 +23,7 @@ import xarray as xr
 
 from lrcourse._checks import choice
 from lrcourse.data import Data
+from lrcourse.engine import threads
 from lrcourse.engine.assembly import Assembly
 from lrcourse.engine.executors import check_executor
 from lrcourse.engine.fingerprint import fingerprint
@@ -136,15 +137,31 @@ def sweep(
     axes = axes_of(grid)
     _refuse_too_large(axes, settings["steps"])
     runs = {index: Run.of(spec) for index, spec in specs_of(grid, axes)}
-    starts = {
-        (id(r.factory), id(r.data)): start_of(r.factory, r.data, device) for r in runs.values()
-    }
-    rules = {
-        (*key_of(run), id(run.settings.optimizer), run.settings.plans_momentum): run
-        for run in runs.values()
-    }
-    for run in rules.values():
-        check_optimizer(run)
+    with threads.that_pay():
+        origins = {key_of(run): run for run in runs.values()}
+        starts = {key: start_of(run.factory, run.data, device) for key, run in origins.items()}
+        rules = {
+            (*key_of(run), id(run.settings.optimizer), run.settings.plans_momentum): run
+            for run in runs.values()
+        }
+        for run in rules.values():
+            check_optimizer(run)
+        return _make(grid, axes, runs, starts, measures, engine, executor, device, resume, progress)
+
+
+def _make(
+    grid: Record,
+    axes: Sequence[Axis],
+    runs: Mapping[Index, Run],
+    starts: Mapping[Any, Record],
+    measures: Mapping[str, Measure],
+    engine: str,
+    executor: Any,
+    device: Device,
+    resume: str | Path | None,
+    progress: bool | None,
+) -> xr.Dataset:
+    """Make the runs that are not in the store, and return the cube of all."""
     plans = [run.settings for run in runs.values()]
     coords = {
         "step": np.arange(max(p.steps for p in plans)),
@@ -162,8 +179,8 @@ def sweep(
             try:
                 cube.attrs["engine"] = work.make(bar.update)
             except KeyboardInterrupt:
-                warnings.warn("interrupted: the finished runs are kept", stacklevel=2)
-        cube.warn_of_missing()
+                warnings.warn("interrupted: the finished runs are kept", stacklevel=3)
+        cube.warn_of_missing(4)
     return _with_optional(cube, runs)
 
 

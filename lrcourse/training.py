@@ -304,11 +304,22 @@ def fit(
     known(list(settings), SETTINGS)
     measures = checked(measures)
     plan = Settings(**settings)
+    if not (isinstance(model, nn.Module) or callable(model)):
+        raise TypeError(f"model must be a model or a function that builds one, was {model!r:.80}")
+    with threads.that_pay():
+        return _train(model, data, plan, measures, callbacks, device, progress)
+
+
+def _train(
+    model: nn.Module | Callable[[], nn.Module],
+    data: Data,
+    plan: Settings,
+    measures: Mapping[str, Measure],
+    callbacks: Iterable[Callback],
+    device: str | torch.device | None,
+    progress: bool | None,
+) -> History:
     if not isinstance(model, nn.Module):
-        if not callable(model):
-            raise TypeError(
-                f"model must be a model or a function that builds one, was {model!r:.80}"
-            )
         model = seeded(model, plan.seed)
     model = placed(model, device)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -340,7 +351,7 @@ def fit(
     model.train()
     limit = np.inf
     bar = progress_bar(plan.steps, "fit", progress)
-    with threads.that_pay(), bar, randomness(plan.seed), drive(optimizer, plan.rate) as driver:
+    with bar, randomness(plan.seed), drive(optimizer, plan.rate) as driver:
         try:
             for t in range(plan.steps):
                 assess(t)

@@ -370,3 +370,14 @@ def test_the_planned_rate_is_kept_where_another_was_used():
     assert cube.used.sel(optimizer="stubborn").values.tolist() == [0.1] * 3
     assert (cube.planned == 0.2).all()
     assert "planned" not in sweep(toy_mlp, TOY, lr=[0.2, 0.3], steps=2, batch_size=8)
+
+
+def test_a_model_is_looked_at_once_whatever_the_number_of_runs():
+    made = []
+
+    def counted():
+        made.append(1)
+        return toy_mlp()
+
+    sweep(counted, TOY, lr=np.linspace(0.1, 0.5, 40), steps=2, batch_size=8)
+    assert len(made) <= 5
