@@ -20,6 +20,7 @@ from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector
 
 from lrcourse._checks import choice, count, instance, number
+from lrcourse._limits import limited
 from lrcourse.data import Data
 
 __all__ = ["eigenvalues", "hessian_product", "lanczos", "sharpness"]
@@ -206,7 +207,7 @@ def eigenvalues(model: nn.Module, data: Data, *, seed: int = 0, **options: Any) 
     array([68.01,  2.  ])
     """
     product, size = hessian_product(model, data)
-    start = np.random.default_rng(count("seed", seed)).standard_normal(size)
+    start = np.random.default_rng(limited("seed", seed)).standard_normal(size)
     return lanczos(product, start, **options)[0]
 
 

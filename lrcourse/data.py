@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from lrcourse._checks import choice, count, instance, number
+from lrcourse._limits import limited
 
 __all__ = ["Data", "digits", "line", "mnist", "split"]
 
@@ -145,7 +146,7 @@ def split(
     ys = given.astype(np.int64 if loss == "cross_entropy" else np.float32)
     if loss == "cross_entropy" and (given.ndim != 1 or (ys != given).any() or ys.min() < 0):
         raise ValueError("y must be class numbers 0, 1, ... for cross_entropy, was not")
-    order = np.random.default_rng(count("seed", seed)).permutation(len(xs))
+    order = np.random.default_rng(limited("seed", seed)).permutation(len(xs))
     held = math.ceil(len(xs) * val_fraction)
     train, val = order[: len(xs) - held], order[len(xs) - held :]
     if scale:
@@ -241,7 +242,7 @@ def line(
     >>> round(2 * float((data.x_train**2).mean()))
     68
     """
-    rng = np.random.default_rng(count("seed", seed))
+    rng = np.random.default_rng(limited("seed", seed))
     x = np.linspace(-spread, spread, count("n", n, low=2))[:, None]
     y_train, y_val = slope * x + intercept + noise * rng.standard_normal((2, *x.shape))
     tensor = partial(torch.tensor, dtype=torch.float32)

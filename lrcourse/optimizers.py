@@ -23,7 +23,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from lrcourse._checks import count, instance, number
+from lrcourse._checks import instance, number
 from lrcourse._limits import LIMITS, limited
 from lrcourse.grids import Axis, axes_of, is_axis, known, words
 from lrcourse.surfaces import Surface
@@ -610,7 +610,7 @@ def descents(
         return np.asarray(check(settings.get(name, default)))
 
     def kicks(seed: Any) -> Array:
-        return np.random.default_rng(count("seed", seed)).standard_normal((steps, dim))
+        return np.random.default_rng(limited("seed", seed)).standard_normal((steps, dim))
 
     def limit(name: str) -> Callable[[Any], Any]:
         return lambda value: _checked(name, value)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lrcourse._checks import choice, count, number
+from lrcourse._limits import limited
 
 __all__ = ["ReduceOnPlateau"]
 
@@ -83,7 +84,7 @@ class ReduceOnPlateau:
     rate: float = field(default=0.0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.rate = self.lr = number("lr", self.lr, low=0)
+        self.rate = self.lr = limited("lr", self.lr)
         self.mode = choice("mode", self.mode, ["min", "max"])
         self.factor = number("factor", self.factor, low=0, high=1, open_high=True)
         self.patience = count("patience", self.patience)

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lrcourse._checks import count, instance
+from lrcourse._checks import instance
+from lrcourse._limits import limited
 
 __all__ = ["batches", "randomness", "seeded"]
 
@@ -72,7 +73,7 @@ def seeded(factory: Callable[[], nn.Module], seed: int) -> nn.Module:
     >>> bool((a[1].weight == b[1].weight).all())
     True
     """
-    with _GENERATOR, randomness(count("seed", seed)):
+    with _GENERATOR, randomness(limited("seed", seed)):
         return instance("factory()", factory(), nn.Module, "a torch nn.Module")
 
 
@@ -111,7 +112,7 @@ def batches(n: int, batch_size: int | None, steps: int, seed: int) -> NDArray[np
     """
     if batch_size is None:
         return np.broadcast_to(np.arange(n), (steps, n))
-    count("batch_size", batch_size, low=1)
+    limited("batch_size", batch_size)
     if batch_size > n:
         raise ValueError(f"batch_size must be at most the {n} training rows, was {batch_size}")
     rng, epoch = np.random.default_rng(seed), n // batch_size

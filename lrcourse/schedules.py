@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lrcourse._checks import choice, count, flag, instance, number
+from lrcourse._limits import LIMITS
 
 __all__ = [
     "Constant", "ConstantWarmup", "Cosine", "CosineRestarts", "ExpRange", "Exponential",
@@ -68,7 +69,7 @@ def _momentum_range(name: str, value: Any) -> tuple[float, float] | None:
         return None
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise TypeError(f"{name} must be None or a pair (low, high), was {value!r}")
-    low = number(f"{name}[0]", value[0], low=0, high=1, open_high=True)
+    low = LIMITS["momentum"](f"{name}[0]", value[0])
     return low, number(f"{name}[1]", value[1], low=low, high=1, open_high=True)
 
 
@@ -78,12 +79,12 @@ def _optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 
 # One name means one idea in every schedule, so one table says what each name may be.
 _SHAPES = ("cos", "linear", "sqrt")
-_positive = partial(count, low=1)
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(["lr", "floor", "gamma", "factor", "decay_rate"], partial(number, low=0)),
-    **dict.fromkeys(["steps", "step_size", "cycle", "multiply", "up_steps"], _positive),
-    **dict.fromkeys(["down_steps", "timescale"], _optional(_positive)),
-    **dict.fromkeys(["warmup_steps", "stable_steps", "decay_steps"], count),
+    **{name: LIMITS[name] for name in ("lr", "steps", "warmup_steps")},
+    **dict.fromkeys(["floor", "gamma", "factor", "decay_rate"], LIMITS["lr"]),
+    **dict.fromkeys(["step_size", "cycle", "multiply", "up_steps"], LIMITS["steps"]),
+    **dict.fromkeys(["down_steps", "timescale"], _optional(LIMITS["steps"])),
+    **dict.fromkeys(["stable_steps", "decay_steps"], LIMITS["warmup_steps"]),
     **dict.fromkeys(["power", "div_factor", "final_div_factor"],
                     partial(number, low=0, open_low=True)),
     **dict.fromkeys(["staircase", "three_phase"], flag),
