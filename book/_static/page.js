@@ -4,3 +4,9 @@ document.addEventListener("DOMContentLoaded", () => {
   sidebar?.setAttribute("role", "complementary");
   sidebar?.setAttribute("aria-label", "Book");
 });
+// The arrows that open a part of the contents have no text of their own.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const arrow of document.querySelectorAll("details > summary")) {
+    if (!arrow.textContent.trim()) arrow.setAttribute("aria-label", "The pages of this part");
+  }
+});
