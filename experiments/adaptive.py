@@ -2,7 +2,7 @@
 
 The tasks differ in what a rate has to cope with: depth, the units of the inputs, features of
 unequal frequency.  Every method gets the same rates, from 1e-5 to 100, the same starts and the same
-batches.  It takes about ten minutes on two cores and writes lrcourse/recorded/adaptive.nc, 1.1 MB.
+batches.  It takes about 17 minutes on two cores and writes lrcourse/recorded/adaptive.nc, 1.0 MB.
 """
 
 from __future__ import annotations

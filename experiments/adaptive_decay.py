@@ -3,7 +3,7 @@
 A network of 4,810 weights, 64-64-10 with ReLU, sees 200 digits, of which a fifth got a random
 label: without decay it learns those labels too.  The kinds are an L2 term in the gradient of Adam,
 AdamW as torch has it, which shrinks weights by ``lr * decay``, and AdamW as published, which
-shrinks them by ``decay`` alone.  It takes about five minutes on two cores and writes
+shrinks them by ``decay`` alone.  It takes about 25 minutes on two cores and writes
 lrcourse/recorded/adaptive_decay.nc, 0.2 MB.
 """
 

@@ -1,9 +1,9 @@
 """Sharpness during full-batch gradient descent, for 15 rates and 5 seeds.
 
-A network of 4,618 weights, 64-32-32-32-10 with tanh, fits 500 digits by squared error.  Every run
+A network of 4,522 weights, 64-32-32-32-10 with tanh, fits 500 digits by squared error.  Every run
 makes 2,400 updates with all 500 images, in double precision.  Every 25 updates it is asked for the
 largest eigenvalue of the Hessian of that loss.  (The setting is that of Cohen et al., 2021, made
-small.)  It takes about six minutes on one free core and writes
+small.)  It takes half an hour on one free core and writes
 lrcourse/recorded/convergence.nc, 0.4 MB.
 """
 

@@ -20,7 +20,7 @@ import torch
 import xarray as xr
 
 from lrcourse.cubes import RECORDED, load, save
-from lrcourse.grids import axes_of, words
+from lrcourse.grids import axes_of, stable_repr
 from lrcourse.sweeps import sweep_function
 
 UNFINISHED = Path(__file__).resolve().parent / "unfinished"
@@ -94,7 +94,7 @@ def holds(cube: xr.Dataset, grid: Grid) -> bool:
     settings = cube.attrs["settings"]
     return (
         all(name in cube.coords and _same(cube[name].values, axes[name]) for name in axes)
-        and all(settings.get(name) == words(grid[name]) for name in grid if name not in axes)
+        and all(settings.get(name) == stable_repr(grid[name]) for name in grid if name not in axes)
         and bool(cube["finished"].all())
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lrcourse.drivers import drive, record
     from lrcourse.exercises import check, quiz
     from lrcourse.explore import Descent, HeatMap, Lines, explore
+    from lrcourse.grids import round_rates
     from lrcourse.models import linear, mlp
     from lrcourse.optimizers import descents
     from lrcourse.randomness import seeded
@@ -62,6 +63,7 @@ _HOME = {
     "mlp": "models",
     "quiz": "exercises",
     "record": "drivers",
+    "round_rates": "grids",
     "save": "cubes",
     "seeded": "randomness",
     "sharpness": "curvature",
@@ -74,7 +76,7 @@ _HOME = {
 __all__ = [
     "Descent", "HeatMap", "Lines", "best", "check", "descents", "digits", "drive", "explore",
     "final", "first_reached", "fit", "good_range", "linear", "load", "middle", "mlp", "quiz",
-    "record", "save", "seeded", "sharpness", "sweep", "sweep_function", "table",
+    "record", "round_rates", "save", "seeded", "sharpness", "sweep", "sweep_function", "table",
     "updates_until",
 ]  # fmt: skip
 

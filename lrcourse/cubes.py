@@ -24,7 +24,7 @@ from lrcourse.engine.signals import uninterrupted
 
 __all__ = ["load", "provenance", "save"]
 
-VERSION = 1
+CUBE_VERSION = 1
 ENGINE: Literal["netcdf4", "h5netcdf"] = "netcdf4" if find_spec("netCDF4") else "h5netcdf"
 RECORDED = Path(str(resources.files("lrcourse"))) / "recorded"
 
@@ -77,7 +77,7 @@ def save(cube: xr.Dataset, path: str | Path, *, digits: int | None = None) -> Pa
     path = Path(path)
     attrs = json.dumps(cube.attrs, default=lambda value: np.asarray(value).tolist())
     whole = cube.copy()
-    whole.attrs = {"lrcourse_cube": VERSION, "attributes": attrs}
+    whole.attrs = {"lrcourse_cube": CUBE_VERSION, "attributes": attrs}
     small: dict[str, Any] = {"zlib": True, "complevel": 4, "shuffle": True}
     encoding = {n: dict(small) for n, v in whole.variables.items() if v.dtype.kind in "biuf"}
     if digits is not None:
@@ -143,9 +143,9 @@ def load(path: str | Path) -> xr.Dataset:
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"{path} is truncated or no NetCDF file ({error})") from error
     version = cube.attrs.get("lrcourse_cube")
-    if version != VERSION:
+    if version != CUBE_VERSION:
         what = "was not written by lrcourse" if version is None else f"has cube version {version}"
-        raise ValueError(f"{path} {what}; this lrcourse reads version {VERSION}")
+        raise ValueError(f"{path} {what}; this lrcourse reads version {CUBE_VERSION}")
     cube.attrs = json.loads(cube.attrs["attributes"])
     for name, variable in cube.variables.items():
         if variable.dtype == object:

@@ -8,7 +8,7 @@ validation part, and the loss that fits its targets.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from lrcourse._checks import choice, count, instance, number
 from lrcourse._limits import limited
 
-__all__ = ["Data", "digits", "line", "mnist", "split"]
+__all__ = ["Data", "digits", "line", "mislabelled", "mnist", "split"]
 
 LOSSES = ("cross_entropy", "mse")
 
@@ -247,3 +247,42 @@ def line(
     y_train, y_val = slope * x + intercept + noise * rng.standard_normal((2, *x.shape))
     tensor = partial(torch.tensor, dtype=torch.float32)
     return Data("line", tensor(x), tensor(y_train), tensor(x), tensor(y_val), "mse")
+
+
+def mislabelled(data: Data, fraction: float, seed: int = 0) -> Data:
+    """Return the same data, that fraction of its training labels drawn at random.
+
+    A label drawn at random is right by chance once in as many times as there are classes.
+
+    Parameters
+    ----------
+    data : Data
+        A classification.
+    fraction : float
+        Share of the training rows, from 0 to 1.
+    seed : int
+        Of the choice of rows and of their labels.
+
+    Returns
+    -------
+    Data
+        Fresh training labels, everything else as it was.
+
+    Raises
+    ------
+    ValueError
+        When `data` is a regression.
+
+    Examples
+    --------
+    >>> kept = mislabelled(digits(), 0.4).y_train == digits().y_train
+    >>> round(1 - float(kept.float().mean()), 2)
+    0.37
+    """
+    if data.loss != "cross_entropy":
+        raise ValueError(f"data must be a classification, was {data!r}")
+    rng, y = np.random.default_rng(limited("seed", seed)), data.y_train.clone()
+    classes = int(max(data.y_train.max(), data.y_val.max())) + 1
+    rows = rng.permutation(len(y))[: round(number("fraction", fraction, low=0, high=1) * len(y))]
+    y[rows] = torch.from_numpy(rng.integers(0, classes, len(rows)))
+    return replace(data, y_train=y)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lrcourse._checks import LARGEST, plain
 
-__all__ = ["Axis", "axes_of", "is_axis", "known", "specs_of", "words"]
+__all__ = ["Axis", "axes_of", "is_axis", "known", "round_rates", "specs_of", "stable_repr"]
 
 Index = tuple[int, ...]
 Record = dict[str, Any]
@@ -27,18 +27,67 @@ Record = dict[str, Any]
 NOTHING = {"clip": math.inf, "batch_size": -1}  # how None is labelled where others are numbers
 
 
-def words(value: Any) -> str:
+#: Steps of nearly one ratio through a decade, on numbers that one can say, by how many there are.
+DECADES = {
+    3: (1.0, 2.0, 5.0),
+    6: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
+    10: (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0),
+    20: (1.0, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.5, 2.8,
+         3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 9.0),
+}  # fmt: skip
+
+
+def round_rates(low: float, high: float, per_decade: int = 10) -> NDArray[np.float64]:
+    """Return round numbers from `low` to `high`, spaced about evenly on a logarithmic scale.
+
+    Parameters
+    ----------
+    low, high : float
+        The range, both ends included where they are round; above 0.
+    per_decade : {3, 6, 10, 20}
+        How many numbers stand in a factor of ten.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        Rising; each is the number that its shortest decimal form names.
+
+    Raises
+    ------
+    ValueError
+        A range that is empty or not above 0, or another `per_decade`.
+
+    Examples
+    --------
+    >>> round_rates(0.01, 0.3, 6).tolist()
+    [0.01, 0.015, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3]
+    """
+    if per_decade not in DECADES:
+        raise ValueError(f"per_decade must be one of {sorted(DECADES)}, was {per_decade!r}")
+    if not 0 < low <= high < math.inf:
+        raise ValueError(f"low and high must be rising numbers above 0, were {low!r} and {high!r}")
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    every = [float(f"{step}e{power}") for power in powers for step in DECADES[per_decade]]
+    rates = [rate for rate in every if low * (1 - 1e-9) <= rate <= high * (1 + 1e-9)]
+    if not rates:
+        raise ValueError(f"low and high must have a round number between, were {low!r}, {high!r}")
+    return np.array(rates)
+
+
+def stable_repr(value: Any) -> str:
     """Return a value in words that are the same in every session, without addresses.
 
-    >>> words(partial(max, 3)), words(np.float64(0.5)), words([None, "a"])
+    >>> stable_repr(partial(max, 3)), stable_repr(np.float64(0.5)), stable_repr([None, "a"])
     ('partial(max, 3)', '0.5', "[None, 'a']")
     """
     if isinstance(value, partial):
-        given = [words(v) for v in value.args]
-        given += [f"{name}={words(v)}" for name, v in value.keywords.items()]
+        given = [stable_repr(v) for v in value.args]
+        given += [f"{name}={stable_repr(v)}" for name, v in value.keywords.items()]
         return f"partial({', '.join([_name(value.func), *given])})"
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        inside = ", ".join(map(words, value)) + "," * (isinstance(value, tuple) and len(value) == 1)
+        inside = ", ".join(map(stable_repr, value)) + "," * (
+            isinstance(value, tuple) and len(value) == 1
+        )
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     if callable(value) and hasattr(value, "__name__"):
         return _name(value)
@@ -46,7 +95,7 @@ def words(value: Any) -> str:
 
 
 def _name(function: Any) -> str:
-    return getattr(function, "__name__", None) or words(function)
+    return getattr(function, "__name__", None) or stable_repr(function)
 
 
 def is_axis(name: str, value: Any, single: Mapping[str, int] | None = None) -> bool:
@@ -169,7 +218,7 @@ class Axis:
         if value is None:
             return NOTHING.get(self.name, "none")
         label = getattr(value, "label", None) or getattr(value, "name", None)
-        return label if isinstance(label, str) else words(value)
+        return label if isinstance(label, str) else stable_repr(value)
 
 
 def axes_of(settings: Mapping[str, Any], single: Mapping[str, int] | None = None) -> list[Axis]:

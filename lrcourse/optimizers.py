@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lrcourse._checks import instance, number
 from lrcourse._limits import LIMITS, limited
-from lrcourse.grids import Axis, axes_of, is_axis, known, words
+from lrcourse.grids import Axis, axes_of, is_axis, known, stable_repr
 from lrcourse.surfaces import Surface
 
 __all__ = [
@@ -634,7 +634,7 @@ def descents(
     last = per_run(np.where(path.diverged_at < 0, steps, path.diverged_at))
     used = np.where(step < last, np.append(rates, rates[..., -1:], axis=-1), np.nan)
     shared = {
-        name: value if type(value) in (int, float) else words(value)
+        name: value if type(value) in (int, float) else stable_repr(value)
         for name, value in settings.items()
         if name not in dims
     }

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from lrcourse._checks import choice, count, instance, number
-from lrcourse._tables import WORDS, Table, table
+from lrcourse._tables import WORDS, Better, Table, table
 
 __all__ = [
     "Table", "best", "final", "first_reached", "good_range", "middle", "quartiles", "table",
@@ -27,7 +27,6 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
-Better = Literal["low", "high"]
 
 TIMES = ("step", "eval_step", "updates", "episode", "epoch")  # what dimensions of time are called
 

@@ -29,7 +29,7 @@ __all__ = ["DIVERGED", "OPTIMIZERS", "Settings", "takes_settings"]
 DIVERGED = 1e4
 #: The names that `optimizer` may have.
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
-OPTIONAL = ("lr", "batch_size", "eps", "clip", "eval_every")
+MAY_BE_NONE = ("lr", "batch_size", "eps", "clip", "eval_every")
 USED_BY = {
     "momentum": ("sgd", "rmsprop"),
     "nesterov": ("sgd",),
@@ -90,7 +90,7 @@ class Settings:
 
     Examples
     --------
-    >>> Settings(steps=3, lr=0.1, warmup_steps=2).rate(np.arange(3))
+    >>> Settings(steps=3, lr=0.1, warmup_steps=2).full_schedule(np.arange(3))
     array([0.03333333, 0.06666667, 0.1       ])
     """
 
@@ -115,7 +115,7 @@ class Settings:
             choice("optimizer", self.optimizer, OPTIMIZERS)
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
-            if name in LIMITS and not (value is None and name in OPTIONAL):
+            if name in LIMITS and not (value is None and name in MAY_BE_NONE):
                 object.__setattr__(self, name, limited(name, value))
         for name, uses in USED_BY.items():
             if self._given(name) and isinstance(self.optimizer, str) and self.optimizer not in uses:
@@ -174,7 +174,7 @@ class Settings:
         return isinstance(self.schedule, Schedule) and self.schedule.momentum(0) is not None
 
     @cached_property
-    def rate(self) -> Schedule | ReduceOnPlateau:
+    def full_schedule(self) -> Schedule | ReduceOnPlateau:
         """The rule that gives every update its rate; a plateau rule comes as a fresh copy."""
         if isinstance(self.schedule, ReduceOnPlateau):
             return copy.deepcopy(self.schedule)

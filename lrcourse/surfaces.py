@@ -522,14 +522,14 @@ class Bumpy(Surface):
 
     ``curvature * x² / 2 - sum(depth * exp(-((x - place) / width)² / 2))``: a bowl with wells, each
     about ``depth / width²`` sharp.  From right to left the default wells are sharp and shallow,
-    deep, wide.  From `start` a small rate stops in the first, a medium one steps over it into the
-    deepest, a large one can stay in the wide one only.
+    deep, wide; each has a ridge on both sides.  From `start` a small rate stops in the first, a
+    medium one steps over it into the deepest, a large one can stay in the wide one only.
 
     Parameters
     ----------
     wells : sequence of (float, float, float)
         The place, depth and width of each well.
-    curvature : float, default 0.2
+    curvature : float, default 0.1
         That of the bowl that holds the wells, above 0.
 
     Raises
@@ -540,11 +540,11 @@ class Bumpy(Surface):
     Examples
     --------
     >>> np.ravel(Bumpy().minima).round(2), Bumpy().sharpness(Bumpy().minima).round(2)
-    (array([-1.98, -0.03,  1.97]), array([ 0.45,  3.98, 16.28]))
+    (array([-2.69, -0.03,  1.98]), array([ 0.9 ,  4.61, 16.77]))
     """
 
-    wells: Any = ((-2.5, 1.2, 1.0), (0.0, 2.0, 0.7), (2.0, 0.4, 0.15))
-    curvature: float = 0.2
+    wells: Any = ((-3.0, 1.3, 1.2), (0.0, 2.0, 0.65), (2.0, 0.5, 0.17))
+    curvature: float = 0.1
 
     label = "bumpy"
 

@@ -345,13 +345,13 @@ def _train(
                 had = kept.shape[1:]
                 raise ValueError(f"{name} must have one shape, was {had}, then {value.shape}")
             kept[i] = value
-        if isinstance(plan.rate, ReduceOnPlateau) and updates:
-            plan.rate.step(values[1])
+        if isinstance(plan.full_schedule, ReduceOnPlateau) and updates:
+            plan.full_schedule.step(values[1])
 
     model.train()
     limit = np.inf
     bar = progress_bar(plan.steps, "fit", progress)
-    with bar, randomness(plan.seed), drive(optimizer, plan.rate) as driver:
+    with bar, randomness(plan.seed), drive(optimizer, plan.full_schedule) as driver:
         try:
             for t in range(plan.steps):
                 assess(t)
@@ -385,8 +385,8 @@ def _train(
             )
     history.planned[: driver.t] = driver.planned[:, 0]
     history.used[: driver.t] = driver.used[:, 0]
-    if isinstance(plan.rate, Schedule):
-        history.planned[driver.t :] = plan.rate(np.arange(driver.t, plan.steps))
+    if isinstance(plan.full_schedule, Schedule):
+        history.planned[driver.t :] = plan.full_schedule(np.arange(driver.t, plan.steps))
     if plan.plans_momentum:
         history.used_momentum = np.full(plan.steps, np.nan)
         history.used_momentum[: driver.t] = driver.used_momentum[:, 0]

@@ -26,6 +26,8 @@ LONGEST_FIRST = [
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
+# Programs that tests start import what is tested here.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores: one thread each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lrcourse.data import Data, digits, line, mnist, split
+from lrcourse.data import Data, digits, line, mislabelled, mnist, split
 from lrcourse.models import cnn, linear, mlp
 
 
@@ -84,3 +84,15 @@ def test_classes_are_whole_numbers_from_0_on(y):
 def test_rows_must_match():
     with pytest.raises(ValueError, match="x and y must have as many rows, had 4 and 5"):
         split("toy", np.ones((4, 2)), [0, 1, 0, 1, 0], scale=False)
+
+
+def test_wrong_labels_are_drawn_for_the_fraction_and_for_no_other_rows():
+    data = digits()
+    assert torch.equal(mislabelled(data, 0).y_train, data.y_train)
+    other = mislabelled(data, 1, seed=3).y_train != data.y_train
+    assert float(other.float().mean()) == pytest.approx(0.9, abs=0.03)
+    assert torch.equal(data.y_train, digits().y_train)
+    with pytest.raises(ValueError, match="fraction must be"):
+        mislabelled(data, 40)
+    with pytest.raises(ValueError, match="data must be a classification"):
+        mislabelled(line(), 0.4)

@@ -11,7 +11,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrcourse.grids import Axis, axes_of, is_axis, known, specs_of, words
+from lrcourse.grids import Axis, axes_of, is_axis, known, round_rates, specs_of, stable_repr
 from lrcourse.models import mlp
 from lrcourse.schedules import Constant
 from lrcourse.surfaces import parabola
@@ -110,8 +110,8 @@ def test_labels_are_the_same_in_every_session():
     assert Axis("model", [partial(mlp, (3, 3)), mlp]).labels.tolist() == [
         "partial(mlp, (3, 3))", "mlp",
     ]  # fmt: skip
-    assert words(Widget()) == words(Widget())
-    assert "0x" not in words([Widget(), partial(Widget, Widget())])
+    assert stable_repr(Widget()) == stable_repr(Widget())
+    assert "0x" not in stable_repr([Widget(), partial(Widget, Widget())])
 
 
 def test_missing_values_have_labels_of_their_own():
@@ -139,3 +139,27 @@ def test_an_unknown_name_is_answered_with_a_guess_or_with_all_there_are():
         known(["lrs"], ["lr", "steps"])
     with pytest.raises(TypeError, match="'q' is no setting; there are lr, steps"):
         known(["q"], ["lr", "steps"])
+
+
+@pytest.mark.parametrize("per_decade", [3, 6, 10, 20])
+def test_round_rates_are_short_rising_and_about_evenly_spaced(per_decade):
+    rates = round_rates(1e-4, 1, per_decade)
+    assert len(rates) == 4 * per_decade + 1
+    assert (rates[0], rates[-1]) == (1e-4, 1)
+    ratios = rates[1:] / rates[:-1]
+    assert ratios.min() > 1
+    assert ratios.max() < (10 ** (1 / per_decade)) ** 2
+    assert {1e-3, 2e-3, 5e-3} <= set(rates)
+    assert all(len(f"{rate:.0e}".split("e")[0]) == 1 for rate in rates)
+    assert all(float(f"{rate:.2g}") == rate for rate in rates)
+
+
+def test_round_rates_that_cannot_be_are_refused():
+    for arguments, message in (
+        ((0, 1), "low and high must be rising numbers above 0, were 0 and 1"),
+        ((1, 0.1), "low and high must be rising numbers above 0"),
+        ((0.1, 1, 7), r"per_decade must be one of \[3, 6, 10, 20\], was 7"),
+        ((0.21, 0.23, 3), "low and high must have a round number between"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            round_rates(*arguments)

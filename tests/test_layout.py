@@ -15,7 +15,8 @@ from conftest import ROOT
 PACKAGE = ROOT / "lrcourse"
 SHELF = [
     "grids", "schedules", "plateau", "drivers", "surfaces", "optimizers", "data", "models",
-    "curvature", "settings", "randomness", "training", "cubes", "sweeps", "results", "plots",
+    "curvature", "noise", "settings", "randomness", "training", "cubes", "sweeps", "results",
+    "plots",
 ]  # fmt: skip
 LOWER = SHELF[: SHELF.index("sweeps")]  # what the engine stands on
 ABOVE = ["explore", "exercises", "chapters"]
@@ -78,14 +79,23 @@ def test_nothing_in_the_package_knows_a_chapter():
             assert "chapters" not in {place(name) for name in imported(path)}, module
 
 
+def defined(path: Path) -> set[str]:
+    """The public classes, functions and constants of a file."""
+    body = ast.parse(path.read_text()).body
+    names = {node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    targets = [node.targets[0] for node in body if isinstance(node, ast.Assign)]
+    targets += [node.target for node in body if isinstance(node, ast.AnnAssign)]
+    constants = {t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper()}
+    return {name for name in names | constants if not name.startswith("_") and len(name) > 1}
+
+
 def test_one_name_means_one_thing():
     homes = defaultdict(list)
     for module, path in MODULES.items():
         if place(module) == "chapters":  # one chapter is read at a time
             continue
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
-                homes[node.name].append(module)
+        for name in defined(path):
+            homes[name].append(module)
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
 
 
@@ -99,4 +109,4 @@ def test_light_modules_need_no_torch(module):
 def test_the_stated_size_of_the_shelf_is_true(document):
     lines = sum(len((PACKAGE / f"{name}.py").read_text().splitlines()) for name in SHELF)
     (stated,) = re.findall(r"shelf[^.|]*?([\d,]+) lines", (ROOT / document).read_text())
-    assert int(stated.replace(",", "")) == pytest.approx(lines, rel=0.1)
+    assert int(stated.replace(",", "")) == pytest.approx(lines, rel=0.03)

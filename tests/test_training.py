@@ -76,7 +76,7 @@ def test_the_used_rate_is_the_planned_rate(schedule):
 
 def test_rate_is_lr_times_schedule_after_warmup():
     plan = Settings(steps=10, lr=0.5, schedule=partial(Cosine, 1.0), warmup_steps=4)
-    rates = plan.rate(np.arange(11))
+    rates = plan.full_schedule(np.arange(11))
     assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
     assert rates[4] == 0.5
     assert rates[10] == pytest.approx(0)

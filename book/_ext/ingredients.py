@@ -3,7 +3,8 @@
 `ingredients` follows the imports of a notebook through the package without running anything.  It
 understands ``import lrcourse.x``, ``from lrcourse import x`` (modules, and the names that a package
 imports lazily from its table `_HOME`), relative imports, imports inside functions, and the two
-places where a text names what is loaded: ``check("basics.gd_step", f)`` and ``load("schedules")``.
+places where a text names what is loaded: ``check("basics.updates_needed", f)`` and
+``load("schedules")``.
 What is imported for type checkers alone is left out.
 """
 

@@ -4,12 +4,16 @@ At build time this Sphinx extension
 
 * copies the pinned browser assets (widget manager, RequireJS, anywidget, MathJax) to `_vendor/`,
 * re-executes a notebook when a module that it reaches or a recorded cube that it loads has changed,
-* puts a still picture of each widget where scripts do not run,
+* lets each fold say what it holds,
+* keeps links such as `#lrx:lr=0.1`, which move the explorer above them,
+* keeps the place of each widget free before it lives, and puts a still picture there where scripts
+  do not run,
 * takes source and launch links from this clone's own `git remote`; with no remote there are none.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -25,6 +29,7 @@ from nbclient import NotebookClient
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
+from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.osutil import copyfile
 
@@ -33,6 +38,7 @@ from ingredients import digest
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR = "_vendor"
 WIDGET = "application/vnd.jupyter.widget-view+json"
+HANDLE = "lrx:"
 MATHJAX_FONTS = "output/chtml/fonts/woff-v2"
 
 
@@ -45,6 +51,7 @@ def _assets() -> dict[str, Path]:
         "embed-amd.js": npm / "@jupyter-widgets" / "html-manager" / "dist" / "embed-amd.js",
         "anywidget.js": _anywidget_amd(),
         "setup.js": Path(__file__).with_name("vendor_setup.js"),
+        "explore.css": ROOT / "lrcourse" / "explore" / "explore.css",
         "mathjax/tex-chtml.js": mathjax / "tex-chtml.js",
     }
     for font in sorted((mathjax / MATHJAX_FONTS).glob("*.woff")):
@@ -103,7 +110,28 @@ def choose_cache(app: Sphinx, doc: str, source: list[str]) -> None:
             shutil.rmtree(old, ignore_errors=True)
     notebook = json.loads(source[0])
     notebook["metadata"]["mystnb"] = {"execution_cache_path": str(current)}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            words = fold("".join(cell["source"]), cell["metadata"].get("tags", []))
+            prompts = dict.fromkeys(("code_prompt_show", "code_prompt_hide"), words)
+            cell["metadata"]["mystnb"] = prompts
     source[0] = json.dumps(notebook)
+
+
+def fold(code: str, tags: list[str]) -> str:
+    """What is behind a fold, in words.
+
+    >>> fold("explore(runs)", ["hide-input"])
+    'How this explorer is made'
+    """
+    kinds = {
+        "Solution": "solution" in tags,
+        "How this explorer is made": re.search(r"^explore\(", code, re.M),
+        "How this is computed": "nbval-check-output" in tags or re.search(r"^table\(", code, re.M),
+        "How this is drawn": "plots.style()" in code,
+        "Set-up": re.match(r"(from|import) ", code),
+    }
+    return next((words for words, found in kinds.items() if found), "The code")
 
 
 def links_of_this_clone(app: Sphinx, config: Config) -> None:
@@ -142,8 +170,22 @@ def accessible(app: Sphinx, page: str, template: str, context: dict, doctree: ob
         context["body"] = re.sub(r"<th[^>]*>(<p>)?\s*(</p>)?</th>", "<td></td>", body)
 
 
+class Handles(SphinxTransform):
+    """Keep the links that move an explorer, ``[to 0.1](#lrx:lr=0.1)``, for its script to find."""
+
+    default_priority = 870  # before MyST looks for a heading of that name
+
+    def apply(self, **_: object) -> None:
+        for link in list(self.document.findall(nodes.reference)):
+            target = next((link[k] for k in ("refid", "refuri") if k in link), "").removeprefix("#")
+            if target.startswith(HANDLE):
+                begin = f'<a class="lrx-handle" data-lrx="#{html.escape(target)}">'
+                ends = [nodes.raw("", tag, format="html") for tag in (begin, "</a>")]
+                link.replace_self([ends[0], *link.children, ends[1]])
+
+
 class StillPictures(SphinxPostTransform):
-    """Where scripts do not run, show the picture that a widget carries beside its view."""
+    """Keep the place of each widget; where scripts do not run, show the picture that it carries."""
 
     default_priority = 3  # before MyST-NB keeps only the widget of each bundle
     formats = ("html",)
@@ -160,10 +202,26 @@ class StillPictures(SphinxPostTransform):
                     image["alt"] = " ".join(text.split()) or "A still picture of the widget"
                 place = bundle.parent.index(bundle) + 1
                 bundle.parent[place:place] = [
+                    *self.held(by_type[WIDGET]),
                     nodes.raw("", "<noscript>", format="html"),
                     *picture.children,
                     nodes.raw("", "</noscript>", format="html"),
                 ]
+
+    def held(self, widget: nodes.Element) -> list[nodes.Node]:
+        """A block as tall as the widget will be; the widget itself is told nothing of it."""
+        for script in widget.findall(nodes.raw):
+            found = re.search(r"\{.*\}", script.astext(), re.S)
+            view = json.loads(found.group()) if found else {}
+            if heights := view.pop("heights", None):
+                script.children = [
+                    nodes.Text(script.astext().replace(found.group(), json.dumps(view)))
+                ]
+                style = "--wide: {}px; --middle: {}px; --narrow: {}px".format(*heights)
+                return [
+                    nodes.raw("", f'<div class="lr-held" style="{style}"></div>', format="html")
+                ]
+        return []
 
 
 def quiet_kernels() -> None:
@@ -186,5 +244,6 @@ def setup(app: Sphinx) -> dict[str, object]:
     app.connect("source-read", choose_cache)
     app.connect("html-page-context", accessible)
     app.connect("build-finished", copy_assets)
+    app.add_transform(Handles)
     app.add_post_transform(StillPictures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,3 +10,12 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!arrow.textContent.trim()) arrow.setAttribute("aria-label", "The pages of this part");
   }
 });
+// The contents of a page open as a dialog, from a button that says so; choosing a place closes it.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const button of document.querySelectorAll(".secondary-toggle")) {
+    for (const name of ["title", "aria-label"]) button.setAttribute(name, "Contents of this page");
+  }
+});
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("dialog.bd-sidebar-secondary a")) event.target.closest("dialog").close();
+});

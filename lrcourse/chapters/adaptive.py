@@ -1,11 +1,13 @@
-"""What the chapter on adaptive methods needs and no other: tasks, measurements, its exercises.
+"""What the chapter on adaptive methods needs and no other: tasks, measurements, words, exercises.
 
-The recorded cubes of the chapter are made from ``METHODS``, ``TASKS``, ``task`` and ``few``.
+The recorded cubes of the chapter are made from ``METHODS``, ``TASKS``, ``task`` and ``few``.  The
+functions whose names begin with ``said`` put in words what the runs of a figure mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from lrcourse._checks import choice, count, number
 from lrcourse.exercises.checking import exercise
+from lrcourse.explore.words import each_state, in_words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,6 +42,14 @@ TASKS = [
     "tumours, standardised",
     "tumours, own units",
     *TEXTS,
+]
+SHORT = [  # what figures and tables call them, in the same order
+    "digits",
+    "deep network",
+    "raw pixels",
+    "scaled tumours",
+    "raw tumours",
+    *(f"texts, z={zipf:g}" for zipf in TEXTS.values()),
 ]
 
 
@@ -166,19 +177,15 @@ def few(rows: int = 200, wrong: float = 0.2, seed: int = 0) -> Data:
     """
     from dataclasses import replace
 
-    import torch
+    from lrcourse.data import digits, mislabelled
 
-    from lrcourse.data import digits
-
-    data, rng = digits(), np.random.default_rng(count("seed", seed))
-    y = data.y_train[: count("rows", rows, low=1)].clone()
-    lost = rng.permutation(len(y))[: round(number("wrong", wrong, low=0, high=1) * len(y))]
-    y[lost] = torch.from_numpy(rng.integers(0, 10, len(lost)))
-    return replace(data, x_train=data.x_train[:rows], y_train=y)
+    data, rows = digits(), count("rows", rows, low=1)
+    first = replace(data, x_train=data.x_train[:rows], y_train=data.y_train[:rows])
+    return mislabelled(first, number("wrong", wrong, low=0, high=1), seed)
 
 
 def first_layer_rates(
-    name: str, *, seed: int = 0, lr: float = 0.1, steps: int = 1500, looks: int = 30
+    name: str, *, seed: int = 0, lr: float = 0.1, at: Sequence[int] = (1, 10, 100, 1000)
 ) -> xr.Dataset:
     r"""Return AdaGrad's rate for each weight of the first layer, at moments of real training.
 
@@ -192,10 +199,8 @@ def first_layer_rates(
         Of the start and of the batches of 32.
     lr : float
         The rate.
-    steps : int
-        Updates of the run.
-    looks : int
-        How often to look, evenly on a logarithmic axis; moments that coincide count once.
+    at : sequence of int
+        After how many updates to look, rising; the run ends with the last.
 
     Returns
     -------
@@ -205,7 +210,7 @@ def first_layer_rates(
 
     Examples
     --------
-    >>> rates = first_layer_rates("digits", steps=10, looks=3).rate
+    >>> rates = first_layer_rates("digits", at=(1, 3, 10)).rate
     >>> rates.sizes["unit"], rates.sizes["input"], rates.updates.values.tolist()
     (32, 64, [1, 3, 10])
     >>> bool((rates.sel(updates=10) <= rates.sel(updates=1)).all())
@@ -216,7 +221,7 @@ def first_layer_rates(
 
     from lrcourse.training import fit
 
-    at = np.unique(np.geomspace(1, steps, looks).round(9).astype(int))
+    looks, steps = set(at), max(at)
     made: list[torch.optim.Adagrad] = []
     seen: list[Array] = []
 
@@ -225,57 +230,352 @@ def first_layer_rates(
         return made[0]
 
     def note(t: int, model: Any, loss: float) -> None:
-        if t + 1 in at:
+        if t + 1 in looks:
             squares = made[0].state[model[1].weight]["sum"]
             seen.append((lr / squares.sqrt()).detach().double().numpy())
 
     model, data = task(name)
     run: dict[str, Any] = {"lr": lr, "steps": steps, "seed": seed, "batch_size": 32}
-    fit(model, data, optimizer=build, callbacks=[note], progress=False, **run)
-    return xr.Dataset({"rate": (("updates", "unit", "input"), seen)}, {"updates": at})
+    fit(model, data, optimizer=build, callbacks=[note], eval_every=steps, progress=False, **run)
+    return xr.Dataset({"rate": (("updates", "unit", "input"), seen)}, {"updates": sorted(looks)})
 
 
-def valley(losses: xr.DataArray) -> dict[str, float]:
-    """Return how the valley of good pairs lies in a picture over rate and decay.
+def word_rates(zipf: float, *, seed: int = 0, at: Sequence[int] = (100, 1000)) -> xr.Dataset:
+    """Return AdaGrad's rate for words of each frequency, at moments of training on texts.
 
-    At each rate the valley's middle is that of the good range of decays, within 5 % of the rate's
-    best.  A rate counts if decay does something there, so that the smallest decay is at least 15 %
-    worse than the best, and if its best is at most 1.5 times the best of all.
+    Parameters
+    ----------
+    zipf : float
+        One of the values of ``TEXTS``.
+    seed, at
+        As in `first_layer_rates`.
+
+    Returns
+    -------
+    Dataset
+        ``rate`` over ``updates`` and ``rank``, the first of the neighbouring ranks over whose
+        weights the median is taken; a word that no batch has held yet is left out of it.
+
+    Examples
+    --------
+    >>> rate = word_rates(1.0, at=(50,)).rate
+    >>> bool(rate.sel(rank=1) < rate.isel(rank=-1))
+    True
+    """
+    import xarray as xr
+
+    name = next(name for name, value in TEXTS.items() if value == zipf)
+    rate = first_layer_rates(name, seed=seed, at=at).rate
+    met = rate.where(np.isfinite(rate))
+    edges = [1, 3, 10, 30, 100, 300, 501]
+    parts = [met.isel(input=slice(a - 1, b - 1)) for a, b in pairwise(edges)]
+    each: xr.DataArray = xr.concat([part.median(["unit", "input"]) for part in parts], "rank")
+    return each.assign_coords(rank=edges[:-1]).transpose("updates", "rank").to_dataset(name="rate")
+
+
+def against(ends: xr.DataArray, rates: xr.DataArray, other: str) -> xr.DataArray:
+    """Return each method's final loss over that of another, seed by seed, each at its own rate.
+
+    Parameters
+    ----------
+    ends : DataArray
+        Final losses over ``optimizer``, ``lr``, ``seed`` and other dimensions.
+    rates : DataArray
+        The rate of each method, without ``lr`` and ``seed``.
+    other : str
+        The method to divide by.
+
+    Returns
+    -------
+    DataArray
+        Over the dimensions of `ends` but ``lr``; runs of a seed share their start and batches.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> coords = {"optimizer": ["SGD", "Adam"], "lr": [0.1, 1.0], "seed": [0]}
+    >>> ends = xr.DataArray([[[4.0], [2.0]], [[1.0], [3.0]]], coords)
+    >>> rates = xr.DataArray([1.0, 0.1], {"optimizer": ["SGD", "Adam"]})
+    >>> against(ends, rates, "Adam").sel(optimizer="SGD").values
+    array([2.])
+    """
+    own = ends.sel(lr=rates).drop_vars("lr")
+    return own / own.sel(optimizer=other, drop=True)
+
+
+def spread(values: Any, middle: float | None = None, decimals: int = 2) -> str:
+    """Return the middle, the least and the largest of some numbers, as a table shows them.
+
+    Parameters
+    ----------
+    values : array_like
+        The numbers.
+    middle : float, optional
+        What to call the middle; else it is the median.
+    decimals : int
+        Digits after the point.
+
+    Examples
+    --------
+    >>> spread([3.0, 1.0, 2.0], decimals=1).replace(chr(160), " ")
+    '2.0 (1.0 to 3.0)'
+    """
+    mid = np.median(values) if middle is None else middle
+    texts = [f"{v:.{decimals}f}".replace("-", "−") for v in (mid, np.min(values), np.max(values))]
+    return "{} ({} to {})".format(*texts).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def valley(losses: xr.DataArray) -> float:
+    """Return how the valley of good pairs is tilted in a picture over rate and weight decay.
+
+    At each rate the valley's middle is that of the good range of weight decays, within 5 % of the
+    rate's best.  A rate counts if weight decay does something there, so that the smallest is at
+    least 15 % worse than the best, and if its best is at most 1.5 times the best of all.
 
     Parameters
     ----------
     losses : DataArray
-        Medians over ``lr`` and ``decay``, infinite where runs diverged.
+        Medians over ``lr`` and ``weight_decay``, infinite where runs diverged.
 
     Returns
     -------
-    dict of str to float
-        The ``slope`` of a line through the middles on logarithmic axes, their mean ``decay``, and
-        the rates ``low`` and ``high`` between which they lie; all NaN for fewer than four rates.
+    float
+        The slope of a line through the middles on logarithmic axes; NaN for fewer than four rates.
 
     Examples
     --------
     >>> import xarray as xr
     >>> lr, decay = (xr.DataArray(v, {n: v}) for n, v in [
-    ...     ("lr", np.geomspace(0.01, 1, 5)), ("decay", np.geomspace(1e-3, 10, 17))])
-    >>> found = valley(1 + np.log10(decay / lr) ** 2)
-    >>> round(found["slope"], 3), found["low"], found["high"]
-    (1.0, 0.01, 1.0)
+    ...     ("lr", np.geomspace(0.01, 1, 5)), ("weight_decay", np.geomspace(1e-3, 10, 17))])
+    >>> round(valley(1 + np.log10(decay / lr) ** 2), 3)
+    1.0
     """
     from lrcourse.results import best, good_range
 
-    floor = best(losses, along="decay").value
-    use = (losses.isel(decay=0) >= 1.15 * floor) & (floor <= 1.5 * floor.min())
-    good = good_range(losses, within=1.05, along="decay").sel(lr=use.values)
+    floor = best(losses, along="weight_decay").value
+    use = (losses.isel(weight_decay=0) >= 1.15 * floor) & (floor <= 1.5 * floor.min())
+    good = good_range(losses, within=1.05, along="weight_decay").sel(lr=use.values)
     if good.sizes["lr"] < 4:
-        return dict.fromkeys(("slope", "decay", "low", "high"), np.nan)
+        return float("nan")
     middle = (np.log10(good.low) + np.log10(good.high)) / 2
-    return {
-        "slope": float(np.polyfit(np.log10(good.lr), middle, 1)[0]),
-        "decay": float(10 ** middle.mean()),
-        "low": float(good.lr.min()),
-        "high": float(good.lr.max()),
-    }
+    return float(np.polyfit(np.log10(good.lr), middle, 1)[0])
+
+
+def said_of_rates(losses: xr.DataArray, start: float) -> xr.DataArray:
+    """Return what each rate means for its method, in words.
+
+    Parameters
+    ----------
+    losses : DataArray
+        Median final losses over ``optimizer`` and ``lr``, infinite where runs diverged.
+    start : float
+        The loss before training.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> losses = xr.DataArray(
+    ...     [[0.8, 0.2, 0.6, np.inf]], {"optimizer": ["Adam"], "lr": [0.001, 0.01, 0.1, 1]})
+    >>> for text in said_of_rates(losses, start=2.3).values[0]:
+    ...     print(text)
+    Too low for Adam: the loss ends at 4 times that of its best rate, 0.01.
+    The best rate for Adam: the loss ends at 0.2.
+    Too high for Adam: the loss ends at 3 times that of its best rate, 0.01.
+    Too high for Adam: most runs diverge. Its best rate is 0.01.
+    """
+    from lrcourse.results import best, good_range
+
+    own, good = best(losses), good_range(losses, within=1.5)
+
+    def say(method: str, rate: float, loss: float) -> str:
+        of = {"optimizer": method}
+        top, floor = own.lr.sel(of).item(), own.value.sel(of).item()
+        if rate == top:
+            return f"The best rate for {method}: the loss ends at {in_words(floor, 2)}."
+        if not np.isfinite(loss):
+            return f"Too high for {method}: most runs diverge. Its best rate is {in_words(top, 2)}."
+        side = "low" if rate < top else "high"
+        head = f"Too {side} for {method}"
+        if good.low.sel(of) <= rate <= good.high.sel(of):
+            head = f"In the good range of {method}"
+        if loss > start:
+            return (
+                f"{head}: the loss ends higher than it began. Its best rate is {in_words(top, 2)}."
+            )
+        times = loss / floor
+        many = "about the same as at" if times < 1.05 else f"at {in_words(times, 2)} times that of"
+        return f"{head}: the loss ends {many} its best rate, {in_words(top, 2)}."
+
+    return each_state(say, losses.optimizer, losses.lr, losses)
+
+
+def said_of_tasks(losses: xr.DataArray) -> xr.DataArray:
+    """Return what each rate means for a method on a task, in words.
+
+    Parameters
+    ----------
+    losses : DataArray
+        Median final losses over ``optimizer``, ``task`` and ``lr``, infinite where runs diverged.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> losses = xr.DataArray([[[0.8, 0.2], [0.2, 0.8]]], {
+    ...     "optimizer": ["SGD"], "task": ["digits", "texts"], "lr": [0.01, 1]})
+    >>> print(said_of_tasks(losses).values[0, 1, 1])
+    Texts: too high for SGD, whose best rate here is 0.01. Its best rates span 2 decades.
+    """
+    from lrcourse.results import best, good_range
+
+    own, good = best(losses), good_range(losses, within=1.5)
+    span = np.log10(own.lr.max("task") / own.lr.min("task"))
+
+    def say(method: str, name: str, rate: float, loss: float) -> str:
+        of = {"optimizer": method, "task": name}
+        top, wide = own.lr.sel(of).item(), span.sel(optimizer=method).item()
+        state = f"too {'low' if rate < top else 'high'} for"
+        if good.low.sel(of) <= rate <= good.high.sel(of):
+            state = "in the good range of"
+        return (
+            f"{name[0].upper()}{name[1:]}: {state} {method}, whose best rate here is "
+            f"{in_words(top, 2)}. Its best rates span {in_words(wide, 2)} decades."
+        )
+
+    return each_state(say, losses.optimizer, losses.task, losses.lr, losses)
+
+
+def said_of_scales(updates: xr.DataArray) -> xr.DataArray:
+    """Return what a rate means for a rule when the loss is multiplied by a factor, in words.
+
+    Parameters
+    ----------
+    updates : DataArray
+        Updates until a thousandth of the loss is left, over ``rule``, ``factor`` and ``lr``; NaN
+        for never.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> updates = xr.DataArray([[[40.0, 9.0]], [[9.0, np.nan]]], {
+    ...     "rule": ["GD", "Adam"], "factor": [10], "lr": [0.1, 1]})
+    >>> for text in said_of_scales(updates).values[:, 0].ravel():
+    ...     print(text)
+    Loss times 10: reaches 1/1000 after 40 updates. The fastest rate, 1, takes 9.
+    Loss times 10: reaches 1/1000 after 9 updates. No rate is faster.
+    Loss times 10: reaches 1/1000 after 9 updates. No rate is faster.
+    Loss times 10: this rate is too high to arrive. The fastest is 0.1.
+    """
+    from lrcourse.results import best
+
+    first = best(updates)
+
+    def say(rule: str, factor: float, rate: float, needed: float) -> str:
+        of = {"rule": rule, "factor": factor}
+        top, least = first.lr.sel(of).item(), first.value.sel(of).item()
+        head = f"Loss times {in_words(factor, 2)}: "
+        if not np.isfinite(needed):
+            why = "too low to arrive in time" if rate < top else "too high to arrive"
+            return f"{head}this rate is {why}. The fastest is {in_words(top, 2)}."
+        end = "No rate is faster." if needed == least else (
+            f"The fastest rate, {in_words(top, 2)}, takes {least:g}.")  # fmt: skip
+        return f"{head}reaches 1/1000 after {needed:g} updates. {end}"
+
+    return each_state(say, updates.rule, updates.factor, updates.lr, updates)
+
+
+def said_of_words(rates: xr.DataArray) -> xr.DataArray:
+    """Return how far the rates of frequent and rare words have parted, in words.
+
+    Parameters
+    ----------
+    rates : DataArray
+        Median effective rates over ``zipf``, ``updates`` and ``rank``.
+
+    Returns
+    -------
+    DataArray of str
+        Over ``zipf`` and ``updates``.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> rates = xr.DataArray(
+    ...     [[[0.1, 0.1]], [[0.01, 0.3]]], {"zipf": [0, 1], "updates": [50], "rank": [1, 400]})
+    >>> for text in said_of_words(rates).values.ravel():
+    ...     print(text)
+    After 50 updates the rarest words have nearly the rate of the two most frequent ones.
+    After 50 updates the rarest words have about 30 times the rate of the two most frequent ones.
+    """
+
+    def say(zipf: float, updates: int, times: float) -> str:
+        near = float(f"{times:.1g}") if times > 20 else times
+        parted = f"about {in_words(near, 2)} times the" if times > 2 else "nearly the"
+        rare = f"the rarest words have {parted} rate of the two most frequent ones"
+        return f"After {updates} updates {rare}."
+
+    parted = rates.isel(rank=-1, drop=True) / rates.isel(rank=0, drop=True)
+    return each_state(say, parted.zipf, parted.updates, parted)
+
+
+def said_of_decays(losses: xr.DataArray) -> xr.DataArray:
+    """Return what a weight decay means at its rate, in words.
+
+    Parameters
+    ----------
+    losses : DataArray
+        Median losses over ``kind``, ``lr`` and ``weight_decay``, infinite where runs diverged.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> losses = xr.DataArray([[[0.8, 0.5, 0.7], [0.5, 0.5, 0.7]]], {
+    ...     "kind": ["AdamW"], "lr": [0.1, 0.01], "weight_decay": [0.001, 0.1, 10]})
+    >>> for text in said_of_decays(losses).values[0, :, 0]:
+    ...     print(text)
+    Too little: the loss ends at 1.6 times that of the best weight decay for this rate, 0.1.
+    At this rate the run is too short for weight decay to matter: a smaller one would do as well.
+    """
+    from lrcourse.results import best
+
+    first = best(losses, along="weight_decay")
+    useless = losses.isel(weight_decay=0, drop=True) < 1.15 * first.value
+
+    def say(kind: str, rate: float, decay: float, loss: float) -> str:
+        of = {"kind": kind, "lr": rate}
+        top, times = first.weight_decay.sel(of).item(), loss / first.value.sel(of).item()
+        if useless.sel(of) and times < 1.15:
+            return (
+                "At this rate the run is too short for weight decay to matter: a smaller one would "
+                "do as well."
+            )
+        if useless.sel(of):
+            return "Too much: at this rate the run is too short to need any weight decay."
+        best_one = f"the best weight decay for this rate, {in_words(top, 2)}"
+        if times < 1.05:
+            near = f"The loss is within 5 % of that of {best_one}."
+            return f"This is {best_one}." if decay == top else near
+        head = "Too little" if decay < top else "Too much"
+        if not np.isfinite(times):
+            return f"{head}: most runs diverge. The best at this rate is {in_words(top, 2)}."
+        return f"{head}: the loss ends at {in_words(times, 2)} times that of {best_one}."
+
+    return each_state(say, losses.kind, losses.lr, losses.weight_decay, losses)
 
 
 _GRADIENTS = [
@@ -283,54 +583,6 @@ _GRADIENTS = [
     np.array([3.0, -4.0, 0.5]),
     np.array([0.001, 0.002, 0.1, 0.0, 0.3]),
 ]
-
-
-@exercise(
-    cases=[
-        {"lr": 0.1, "gradients": _GRADIENTS[0]},
-        {"lr": 1.0, "gradients": _GRADIENTS[1]},
-        {"lr": 0.02, "gradients": _GRADIENTS[2]},
-    ]
-)
-def effective_rates(lr: float, gradients: Array) -> Array:
-    """What AdaGrad multiplies each gradient of one parameter with: lr / root of the sum so far.
-
-    >>> effective_rates(1.0, np.array([3.0, 4.0])).round(3).tolist()
-    [0.333, 0.2]
-    """
-    return np.asarray(lr / np.sqrt(np.cumsum(gradients**2)))
-
-
-@effective_rates.mistake("The gradient of the update itself belongs to the sum.")
-def _without_its_own(lr: float, gradients: Array) -> Any:
-    return lr / np.sqrt(np.cumsum(gradients**2) - gradients**2)
-
-
-@effective_rates.mistake(
-    "That is the mean of the squares. AdaGrad sums and never forgets; the mean is the idea of "
-    "RMSprop."
-)
-def _mean_of_squares(lr: float, gradients: Array) -> Any:
-    return lr / np.sqrt(np.cumsum(gradients**2) / np.arange(1, len(gradients) + 1))
-
-
-@effective_rates.mistake(
-    "Take the root of the sum of squares, or the rate falls twice as fast on a log axis."
-)
-def _without_the_root(lr: float, gradients: Array) -> Any:
-    return lr / np.cumsum(gradients**2)
-
-
-@effective_rates.mistake("Sum the squares, not the gradients: signs must not cancel.")
-def _sum_of_gradients(lr: float, gradients: Array) -> Any:
-    return lr / np.abs(np.cumsum(gradients))
-
-
-@effective_rates.mistake(
-    "That is the whole update. Only its factor before the gradient is asked for."
-)
-def _whole_update(lr: float, gradients: Array) -> Any:
-    return lr * gradients / np.sqrt(np.cumsum(gradients**2))
 
 
 def _adam(
@@ -400,40 +652,11 @@ def _by_the_square(lr: float, gradients: Array, beta1: float, beta2: float) -> A
     return _adam(lr, gradients, beta1, beta2, root=False)
 
 
-@exercise(
-    cases=[
-        {"half_life": 1000, "lr": 1e-3},
-        {"half_life": 50, "lr": 0.03},
-        {"half_life": 1, "lr": 0.5},
-    ]
+@adam_moves.mistake(
+    "That is the first move only. After it, the averages weigh the gradients against each other."
 )
-def decay_for(half_life: int, lr: float) -> float:
-    """The weight_decay of torch's AdamW that halves an idle weight in `half_life` updates.
-
-    >>> decay_for(half_life=1, lr=0.5)
-    1.0
-    """
-    return float((1 - 0.5 ** (1 / half_life)) / lr)
-
-
-@decay_for.mistake("torch multiplies the decay by the rate, so divide by lr.")
-def _without_the_rate(half_life: int, lr: float) -> float:
-    return float(1 - 0.5 ** (1 / half_life))
-
-
-@decay_for.mistake("Divide by lr: each update keeps 1 − lr·weight_decay of the weight.")
-def _times_the_rate(half_life: int, lr: float) -> float:
-    return float((1 - 0.5 ** (1 / half_life)) * lr)
-
-
-@decay_for.mistake("ln 2 / (n·lr) is the answer of continuous time. Solve (1 − lr·d)ⁿ = ½ exactly.")
-def _continuous_time(half_life: int, lr: float) -> float:
-    return float(np.log(2) / half_life / lr)
-
-
-@decay_for.mistake("Shrinking compounds: half of it is not 1/(2n) an update.")
-def _not_compounded(half_life: int, lr: float) -> float:
-    return 0.5 / half_life / lr
+def _signs(lr: float, gradients: Array, beta1: float, beta2: float) -> Array:
+    return np.asarray(-lr * np.sign(gradients))
 
 
 _RATES = [1e-3, 1e-2, 1e-1, 1.0, 10.0]

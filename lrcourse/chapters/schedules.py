@@ -1,14 +1,21 @@
-"""What the chapter on schedules needs and no other: its shapes, its wrong labels, its exercises."""
+"""What the chapter on schedules needs and no other.
+
+Its eleven shapes and its wrong labels, the theory of a noisy parabola, seven loops that step their
+scheduler wrongly, what the states of its explorers mean in words, and its exercises.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
-from lrcourse._checks import count, number
 from lrcourse.exercises.checking import exercise
+from lrcourse.explore.words import each_state
+from lrcourse.results import best, final, middle
 from lrcourse.schedules import (
     Constant,
     Cosine,
@@ -25,7 +32,11 @@ from lrcourse.schedules import (
 )
 
 if TYPE_CHECKING:
-    from lrcourse.data import Data
+    from torch.optim import Optimizer
+
+
+EPOCHS, PER_EPOCH, PEAK = 10, 84, 0.3  # of the faulty loops: 84 batches of 16 are an epoch
+UPDATES = EPOCHS * PER_EPOCH
 
 
 def shapes(steps: int, end: float = 0.01) -> dict[str, Schedule]:
@@ -65,41 +76,419 @@ def shapes(steps: int, end: float = 0.01) -> dict[str, Schedule]:
     }
 
 
-def mislabelled(data: Data, fraction: float, seed: int = 0) -> Data:
-    """Return the same data, that fraction of its training labels drawn at random.
+def mean_square(rates: ArrayLike, start: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    r"""Return :math:`E[x^2]` on a noisy parabola after each update, and the start's share in it.
 
-    A label drawn at random is right by chance once in as many times as there are classes.
+    The curvature is 1 and so is the variance of the noise in each gradient, so that an update turns
+    :math:`E[x^2]` into :math:`(1 - \eta)^2 E[x^2] + \eta^2`.
 
     Parameters
     ----------
-    data : Data
-        A classification.
-    fraction : float
-        Share of the training rows, from 0 to 1.
-    seed : int
-        Of the choice of rows and of their labels.
+    rates : array_like of float, shape (n,)
+        The rate of each update.
+    start : float
+        The first x.
 
     Returns
     -------
-    Data
-        Fresh training labels, everything else as it was.
+    two arrays of float, shape (n + 1,)
+        Place 0 is the start.
 
     Examples
     --------
-    >>> from lrcourse.data import digits
-    >>> kept = mislabelled(digits(), 0.4).y_train == digits().y_train
-    >>> round(1 - float(kept.float().mean()), 2)
-    0.37
+    >>> values, left = mean_square([0.5, 0.5], start=2.0)
+    >>> values, left.round(2)
+    (array([4.    , 1.25  , 0.5625]), array([1.  , 0.8 , 0.44]))
     """
-    from dataclasses import replace
+    values, old = [start**2], [start**2]
+    for rate in np.asarray(rates, dtype=float):
+        old.append((1 - rate) ** 2 * old[-1])
+        values.append((1 - rate) ** 2 * values[-1] + rate**2)
+    return np.array(values), np.array(old) / np.array(values)
 
-    import torch
 
-    rng, y = np.random.default_rng(count("seed", seed)), data.y_train.clone()
-    classes = int(max(data.y_train.max(), data.y_val.max())) + 1
-    rows = rng.permutation(len(y))[: round(number("fraction", fraction, low=0, high=1) * len(y))]
-    y[rows] = torch.from_numpy(rng.integers(0, classes, len(rows)))
-    return replace(data, y_train=y)
+def said_of_noise(end: xr.DataArray, left: xr.DataArray, floor: xr.DataArray) -> xr.DataArray:
+    """Return what each state of the noisy parabola means.
+
+    Parameters
+    ----------
+    end, left : DataArray over schedule and lr
+        The last mean square, and the start's share in it.
+    floor : DataArray over lr
+        What a constant rate comes down to.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> one = xr.DataArray([[0.02]], {"schedule": ["linear"], "lr": [0.3]})
+    >>> said_of_noise(one, 0 * one, one.lr / (2 - one.lr)).item()
+    'It ends 8.8 times lower than the floor of a constant rate of 0.3.'
+    """
+
+    def words(end: float, left: float, floor: float, schedule: str, lr: float) -> str:
+        share = f"{100 * left:.0f} % of the mean square is left over from the start"
+        if left > 0.5:
+            return f"It has not arrived: {share}, and is no noise."
+        if left > 0.1:
+            return f"It has nearly arrived: {share}, the rest is noise."
+        if schedule == "constant":
+            return f"It has arrived. Noise holds it at its floor, {floor:.2g}."
+        times = floor / end
+        many = f"{times:.{0 if times >= 9.5 else 1}f}"
+        return f"It ends {many} times lower than the floor of a constant rate of {lr:g}."
+
+    return each_state(words, end, left, floor, end.schedule, end.lr)
+
+
+def said_of_areas(
+    ended: xr.DataArray, area: Mapping[str, float], rates: tuple[float, float]
+) -> xr.DataArray:
+    """Return how each schedule compares with the constant rate, at the same peak or mean rate.
+
+    Parameters
+    ----------
+    ended : DataArray over alike ("peak rate", "mean rate"), schedule and lr
+        Median final losses.
+    area : mapping from schedule to float
+        Its mean rate as a share of the peak.
+    rates : (float, float)
+        A low rate and a high one to speak of; of peaks, only the low one.
+
+    Returns
+    -------
+    DataArray of str, over alike and schedule
+
+    Examples
+    --------
+    >>> dims = {"alike": ["peak rate", "mean rate"], "schedule": ["constant", "cosine"]}
+    >>> values = [[[1.0, 1.0], [1.5, 1.2]], [[1.0, 1.0], [1.01, 0.9]]]
+    >>> ended = xr.DataArray(values, dims | {"lr": [0.02, 0.1]})
+    >>> said = said_of_areas(ended, {"cosine": 0.5}, (0.02, 0.1))
+    >>> for text in said.sel(schedule="cosine").values:
+    ...     print(text)
+    At a peak of 0.02 it has 50 % of the constant rate's area, and its loss ends 50 % higher.
+    Against the constant rate, it ends about as low at a mean of 0.02, and 10 % lower at 0.1.
+    """
+    ratio = ended / ended.sel(schedule="constant", drop=True)
+    low, high = rates
+
+    def against(ratio: float) -> str:
+        more = 100 * (ratio - 1)
+        if abs(more) < 3:
+            return "about as low"
+        return f"{abs(more):.0f} % {'higher' if more > 0 else 'lower'}"
+
+    def words(alike: str, schedule: str, first: float, second: float) -> str:
+        if schedule == "constant":
+            return "The constant rate, which the others are compared with."
+        if alike == "mean rate":
+            return (
+                f"Against the constant rate, it ends {against(first)} at a mean of {low:g}, "
+                f"and {against(second)} at {high:g}."
+            )
+        return (
+            f"At a peak of {low:g} it has {100 * area[schedule]:.0f} % of the constant rate's "
+            f"area, and its loss ends {against(first)}."
+        )
+
+    return each_state(words, ratio.alike, ratio.schedule, *(ratio.sel(lr=lr) for lr in rates))
+
+
+def said_of_digits(ended: xr.DataArray) -> xr.DataArray:
+    """Return what the last loss of each schedule means, beside the best constant rate.
+
+    Parameters
+    ----------
+    ended : DataArray over data, batch_size, schedule and lr
+        Median final losses.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> losses = [[1.0, 0.8], [0.6, 0.4]]
+    >>> ended = xr.DataArray(losses, {"schedule": ["constant", "cosine"], "lr": [0.1, 0.2]})
+    >>> said_of_digits(ended).values[1, 0]
+    'The peak is too low: this run ends 25 % below the best constant rate.'
+    """
+    found = best(ended)
+    ratio = ended / found.value.sel(schedule="constant", drop=True)
+
+    def words(ratio: float, near: bool, low: bool, schedule: str) -> str:
+        what = "rate" if schedule == "constant" else "peak"
+        if near and schedule == "constant":
+            return "This is the best constant rate here, or as good."
+        place = f"The {what} is too {'low' if low else 'high'}: this run"
+        if near:
+            place = "At its best peak here, or close to it, this run"
+        if ratio > 2:
+            return f"{place} ends at {ratio:.1f} times the loss of the best constant rate."
+        if abs(ratio - 1) < 0.02:
+            return f"{place} ends level with the best constant rate, to within 2 %."
+        side = "below" if ratio < 1 else "above"
+        return f"{place} ends {100 * abs(ratio - 1):.0f} % {side} the best constant rate."
+
+    near, low = ended <= 1.03 * found.value, ended.lr < found.lr
+    return each_state(words, ratio, near, low, ratio.schedule)
+
+
+def said_of_cuts(runs: xr.Dataset) -> xr.DataArray:
+    """Return how the rates of several seeds differ under the plateau rule.
+
+    Parameters
+    ----------
+    runs : Dataset
+        With ``used`` over seed and step, and ``val_loss``.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> rates = [[[1.0, 1.0, 0.1], [1.0, 0.1, 0.1]]]
+    >>> runs = xr.Dataset(
+    ...     {"used": (("lr", "seed", "step"), rates),
+    ...      "val_loss": (("lr", "seed", "eval_step"), [[[0.5], [0.7]]])},
+    ...     {"step": range(3)},
+    ... )
+    >>> said_of_cuts(runs).item()[:66]
+    '2 seeds, 2 different staircases: the first cut comes at update 1 i'
+    """
+    seeds, curves = runs.sizes["seed"], runs.used.transpose(..., "seed", "step")
+    fallen = curves < curves.isel(step=0) * (1 - 1e-9)
+    at = runs.step[fallen.argmax("step")].drop_vars("step").astype(float)
+    first = at.where(fallen.any("step"), np.inf)
+    flat = curves.values.reshape(-1, seeds, curves.sizes["step"]).round(12)
+    several = np.array([len(np.unique(rows, axis=0)) for rows in flat])
+    kinds = xr.zeros_like(first.isel(seed=0, drop=True)) + several.reshape(first.shape[:-1])
+
+    def words(low: float, high: float, kinds: float, loss: float) -> str:
+        late = f"at update {high:.0f}" if np.isfinite(high) else "not at all"
+        return (
+            f"{seeds} seeds, {kinds:.0f} different staircases: the first cut comes at update "
+            f"{low:.0f} in one run and {late} in another. The median loss ends at {loss:.2f}."
+        )
+
+    ended = middle(final(runs))
+    return each_state(words, first.min("seed"), first.max("seed"), kinds, ended)
+
+
+def judged_elsewhere(halves: xr.DataArray, losses: xr.DataArray) -> xr.DataArray:
+    """Return what each schedule reaches on one half of the digits at the rate the other half chose.
+
+    Parameters
+    ----------
+    halves : DataArray over half, lr and seed, and others
+        What is judged on each half.
+    losses : DataArray of the same shape
+        The rate with the lowest median over seeds is chosen.
+
+    Returns
+    -------
+    DataArray
+        The mean over the two halves, without half and lr.
+
+    Examples
+    --------
+    >>> values = [[[1.0], [2.0]], [[3.0], [0.0]]]
+    >>> loss = xr.DataArray(values, {"lr": [0.1, 0.2]}, ["half", "lr", "seed"])
+    >>> judged_elsewhere(loss, loss).values  # lr 0.2 on the first half, 0.1 on the second
+    array([2.5])
+    """
+    chosen = best(middle(losses)).lr
+    other = chosen.isel(half=[1, 0]).drop_vars("half", errors="ignore")
+    judged: xr.DataArray = halves.drop_vars("half", errors="ignore").sel(lr=other)
+    return judged.mean("half").drop_vars("lr", errors="ignore")
+
+
+class Fault(NamedTuple):
+    """A loop that does not follow its plan: how it steps, what was planned, what comes of it."""
+
+    rule: Callable[[Optimizer], dict[str, Callable[[], object]]]
+    plan: str
+    outcome: str
+
+
+PLANS = {
+    "cosine": Cosine(PEAK, UPDATES),
+    "step": Step(PEAK, 4 * PER_EPOCH),
+    "multi-step": MultiStep(PEAK, [5 * PER_EPOCH, 9 * PER_EPOCH]),
+    "warmup, then cosine": warmup(Cosine(PEAK, UPDATES - PER_EPOCH), PER_EPOCH, 1 / PER_EPOCH),
+}
+
+
+def _cosine_drawn_first(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
+    from torch.optim.lr_scheduler import CosineAnnealingLR
+
+    scheduler, curve = CosineAnnealingLR(optimizer, UPDATES), []
+    for _ in range(UPDATES):  # let us see what it looks like ...
+        curve.append(scheduler.get_last_lr()[0])
+        scheduler.step()
+    return {"batch ends": scheduler.step}  # ... and train
+
+
+def _steps_drawn_first(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
+    from torch.optim.lr_scheduler import StepLR
+
+    scheduler, curve = StepLR(optimizer, step_size=4), []
+    for _ in range(EPOCHS):
+        curve.append(scheduler.get_last_lr()[0])
+        scheduler.step()
+    return {"epoch ends": scheduler.step}
+
+
+def _before_each_epoch(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
+    from torch.optim.lr_scheduler import MultiStepLR
+
+    return {"epoch starts": MultiStepLR(optimizer, [5, 9]).step}
+
+
+def _per_batch(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
+    from torch.optim.lr_scheduler import StepLR
+
+    return {"batch ends": StepLR(optimizer, step_size=4).step}  # four epochs were meant
+
+
+def _per_epoch(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
+    from torch.optim.lr_scheduler import CosineAnnealingLR
+
+    return {"epoch ends": CosineAnnealingLR(optimizer, UPDATES).step}  # batches were meant
+
+
+def _of_half_the_length(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
+    from torch.optim.lr_scheduler import CosineAnnealingLR
+
+    return {"batch ends": CosineAnnealingLR(optimizer, UPDATES // 2).step}
+
+
+def _both_stepped(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
+    from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR
+
+    up = LinearLR(optimizer, 1 / PER_EPOCH, total_iters=PER_EPOCH)
+    down = CosineAnnealingLR(optimizer, UPDATES - PER_EPOCH)
+
+    def both() -> None:
+        up.step()
+        down.step()
+
+    return {"batch ends": both}
+
+
+FAULTS = {
+    "cosine drawn first": Fault(
+        _cosine_drawn_first,
+        "cosine",
+        "The cosine is mirrored: the run begins at rate 0 and ends at 0.3.",
+    ),
+    "steps drawn first": Fault(
+        _steps_drawn_first, "step", "The run begins where the drawing stopped, at 0.003."
+    ),
+    "stepped before each epoch": Fault(
+        _before_each_epoch, "multi-step", "Both drops come one epoch early."
+    ),
+    "stepped per batch not per epoch": Fault(
+        _per_batch, "step", "Four epochs have become four updates, and the rate is soon gone."
+    ),
+    "stepped per epoch not per batch": Fault(
+        _per_epoch, "cosine", "Ten steps of 840 were made: the rate has hardly left its peak."
+    ),
+    "cosine of half the length": Fault(
+        _of_half_the_length, "cosine", "Past its end PyTorch's cosine rises again, up to its peak."
+    ),
+    "warmup and cosine both stepped": Fault(
+        _both_stepped, "warmup, then cosine", "The cosine does not wait for the warmup to end."
+    ),
+}
+
+
+def faulty(fault: str, seed: int) -> dict[str, Any]:
+    """Train a network on digits in a loop with one of the seven faults.
+
+    The labels are those of ``mislabelled(digits(), 0.4)``, the batches those of `lrcourse.fit`.
+
+    Parameters
+    ----------
+    fault : str
+        A key of `FAULTS`.
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``used``, the rate of each update, and ``accuracy`` on the validation digits by epoch.
+
+    Examples
+    --------
+    >>> _, rates = faulty("steps drawn first", seed=0)["used"]
+    >>> rates.max().round(6)
+    np.float64(0.003)
+    """
+    import warnings
+
+    from torch.optim import SGD
+
+    from lrcourse.data import digits, mislabelled
+    from lrcourse.drivers import record
+    from lrcourse.models import mlp
+    from lrcourse.randomness import batches, seeded
+    from lrcourse.training import evaluate
+
+    data, model = mislabelled(digits(), 0.4), seeded(mlp, seed)
+    rows = batches(len(data.x_train), 16, UPDATES, seed).reshape(EPOCHS, PER_EPOCH, 16)
+    optimizer, accuracy = SGD(model.parameters(), lr=PEAK), []
+    with warnings.catch_warnings(), record(optimizer) as recorder:
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        act = FAULTS[fault].rule(optimizer)
+        for epoch in rows:
+            act.get("epoch starts", int)()
+            for batch in epoch:
+                optimizer.zero_grad()
+                loss = data.loss_of(model(data.x_train[batch]), data.y_train[batch])
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                act.get("batch ends", int)()
+            act.get("epoch ends", int)()
+            accuracy.append(evaluate(model, data)[2])
+    return {"used": ("step", recorder.used[:, 0]), "accuracy": ("epoch", accuracy)}
+
+
+def said_of_faults(
+    off: Mapping[str, int], faulty: xr.DataArray, right: xr.DataArray
+) -> xr.DataArray:
+    """Return what each fault does to the rate, and what it costs.
+
+    Parameters
+    ----------
+    off : mapping from fault to int
+        Its updates at another rate than planned.
+    faulty, right : DataArray over fault
+        The last median accuracy, with the fault and after the repair.
+
+    Returns
+    -------
+    DataArray of str
+
+    Examples
+    --------
+    >>> one = xr.DataArray([0.94], {"fault": ["stepped before each epoch"]})
+    >>> words = said_of_faults({"stepped before each epoch": 168}, one, one).item()
+    >>> words[:94]
+    'Both drops come one epoch early. 168 of 840 updates used another rate than planned. Accuracy e'
+    """
+
+    def words(fault: str, got: float, due: float) -> str:
+        return (
+            f"{FAULTS[fault].outcome} {off[fault]} of {UPDATES} updates used another rate than "
+            f"planned. Accuracy ends at {100 * got:.0f} %; as planned, at {100 * due:.0f} %."
+        )
+
+    return each_state(words, faulty.fault, faulty, right)
 
 
 def _half_wave(fraction: float) -> float:
@@ -158,98 +547,6 @@ def _floor_one_early(t: int, lr: float, steps: int, floor: float) -> float:
 
 @exercise(
     cases=[
-        *(
-            {"t": t, "lr": 0.3, "warmup_steps": 9, "steps": 59}
-            for t in (0, 1, 8, 9, 10, 34, 58, 59, 80)
-        ),
-        {"t": 0, "lr": 1.0, "warmup_steps": 0, "steps": 4},
-        {"t": 2, "lr": 1.0, "warmup_steps": 0, "steps": 4},
-    ]
-)
-def warmup_then_cosine(t: int, lr: float, warmup_steps: int, steps: int) -> float:
-    """Equal increments up to lr at t = warmup_steps, then half a cosine to 0 at t = steps.
-
-    >>> [round(warmup_then_cosine(t, 0.4, warmup_steps=3, steps=7), 3) for t in range(8)]
-    [0.1, 0.2, 0.3, 0.4, 0.341, 0.2, 0.059, 0.0]
-    """
-    return warmup(Cosine(lr, steps - warmup_steps), warmup_steps)(t)
-
-
-def _linear_up(t: int, lr: float, warmup_steps: int) -> float:
-    return lr * (t + 1) / (warmup_steps + 1)
-
-
-def _cosine_down(t: int, lr: float, warmup_steps: int, steps: int) -> float:
-    return lr * _half_wave(min((t - warmup_steps) / (steps - warmup_steps), 1))
-
-
-@warmup_then_cosine.mistake(
-    "The cosine reads the clock of the whole run. It must see the time since its own start, "
-    "t − warmup_steps, and last steps − warmup_steps."
-)
-def _clock_of_the_run(t: int, lr: float, warmup_steps: int, steps: int) -> float:
-    if t < warmup_steps:
-        return _linear_up(t, lr, warmup_steps)
-    return lr * _half_wave(min(t / steps, 1))
-
-
-@warmup_then_cosine.mistake(
-    "Your cosine starts in time but is too long: only steps − warmup_steps are left."
-)
-def _too_long(t: int, lr: float, warmup_steps: int, steps: int) -> float:
-    if t < warmup_steps:
-        return _linear_up(t, lr, warmup_steps)
-    return lr * _half_wave(min((t - warmup_steps) / steps, 1))
-
-
-@warmup_then_cosine.mistake(
-    "Your first update has rate 0 and does nothing. Let update t of the warmup use "
-    "(t + 1) / (warmup_steps + 1)."
-)
-def _idle_first_update(t: int, lr: float, warmup_steps: int, steps: int) -> float:
-    return lr * t / warmup_steps if t < warmup_steps else _cosine_down(t, lr, warmup_steps, steps)
-
-
-@warmup_then_cosine.mistake("Your warmup reaches lr one update early, and then uses it twice.")
-def _up_one_early(t: int, lr: float, warmup_steps: int, steps: int) -> float:
-    if t < warmup_steps:
-        return lr * (t + 1) / warmup_steps
-    return _cosine_down(t, lr, warmup_steps, steps)
-
-
-@exercise(
-    cases=[
-        *({"t": t, "milestones": [30, 60, 80]} for t in (0, 29, 30, 31, 59, 60, 79, 80, 500)),
-        {"t": 10, "milestones": [10, 10]},
-        {"t": 3, "milestones": []},
-    ]
-)
-def drops(t: int, milestones: Sequence[int]) -> int:
-    """How many drops are in force at update t.
-
-    >>> drops(t=60, milestones=[30, 60, 80])
-    2
-    """
-    return round(-float(np.log2(MultiStep(1.0, milestones, gamma=0.5)(t))))
-
-
-@drops.mistake("The milestone itself already uses the lower rate: count m ≤ t.")
-def _one_late(t: int, milestones: Sequence[int]) -> int:
-    return sum(m < t for m in milestones)
-
-
-@drops.mistake("You drop one update early, as timm does: count m ≤ t.")
-def _one_early(t: int, milestones: Sequence[int]) -> int:
-    return sum(m <= t + 1 for m in milestones)
-
-
-@drops.mistake("A milestone given twice drops the rate twice: do not make a set of them.")
-def _as_a_set(t: int, milestones: Sequence[int]) -> int:
-    return len({m for m in milestones if m <= t})
-
-
-@exercise(
-    cases=[
         {"lr": 0.1, "step_size": 3, "gamma": 0.1, "plotted": 10, "epochs": 10},
         {"lr": 1.0, "step_size": 2, "gamma": 0.5, "plotted": 0, "epochs": 5},
         {"lr": 1.0, "step_size": 4, "gamma": 0.5, "plotted": 3, "epochs": 6},
@@ -285,3 +582,11 @@ def _step_forgotten(
     lr: float, step_size: int, gamma: float, plotted: int, epochs: int
 ) -> list[float]:
     return _decaying(lr, step_size, gamma, plotted, epochs)
+
+
+@used_rates.mistake("StepLR drops in whole steps: divide the count by step_size with //, not /.")
+def _at_every_step(
+    lr: float, step_size: int, gamma: float, plotted: int, epochs: int
+) -> list[float]:
+    counts = range(plotted + 1, plotted + 1 + epochs)
+    return [lr * gamma ** (count / step_size) for count in counts]

@@ -242,7 +242,7 @@ def _planned(runs: Sequence[Settings]) -> tuple[NDArray[np.float64], NDArray[np.
     every_t = np.arange(runs[0].steps)
     rates, momenta = np.full((2, len(every_t), len(runs)), np.nan)
     for i, run in enumerate(runs):
-        rule = run.rate
+        rule = run.full_schedule
         assert isinstance(rule, Schedule)
         rates[:, i] = rule(every_t)
         if (momentum := rule.momentum(every_t)) is not None:

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from lrcourse.grids import words
+from lrcourse.grids import stable_repr
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LATER = {"plots", "results", "__init__"}  # they read what was made
@@ -133,7 +133,7 @@ class _Printer:
             self.feed(tuple(value.shape))
             self.digest.update(flat.view(torch.uint8).numpy().tobytes())
         elif isinstance(value, torch.nn.Module):
-            self.say("network", words(value))
+            self.say("network", stable_repr(value))
             self.feed(dict(value.state_dict()))
             for part in value.modules():
                 self.feed(type(part))

@@ -1,7 +1,7 @@
 """Which runs of a sweep train together, and which alone.
 
 ``Probe`` builds a model once and says how it can be stacked.  ``sort_runs`` parts runs into groups
-that one stack can hold and single ones; ``chunks`` cuts a group into stacks that fit the cache.
+that one stack can hold and single ones; ``chunks`` cuts a group into stacks of a bounded size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lrcourse.plateau import ReduceOnPlateau
 from lrcourse.randomness import seeded
 from lrcourse.settings import Settings
 
-CHUNK_BYTES = {"cpu": 16 * 2**20, "cuda": 2**28}
+CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 2**28}
 PLAN_BYTES = 2**27
 MAPPED_WEIGHTS = 3000
 

@@ -20,20 +20,18 @@ from lrcourse.engine.executors import completed, dumps
 from lrcourse.engine.fingerprint import fingerprint
 from lrcourse.engine.measures import Measure
 from lrcourse.engine.memory import keep_memory
-from lrcourse.engine.planning import PLAN_BYTES, Groups, Probe, chunks, sort_runs
+from lrcourse.engine.planning import PLAN_BYTES, Device, Groups, Probe, chunks, sort_runs
 from lrcourse.engine.store import Kept
-from lrcourse.grids import Index
+from lrcourse.grids import Index, Record
 from lrcourse.randomness import batches, seeded
 from lrcourse.schedules import Schedule
 from lrcourse.settings import Settings
 from lrcourse.training import EVALUATED, check_model, fit, one_of_many, placed
 
 POOL_SECONDS = 20.0
-OPTIONAL = ("planned", "used_momentum")
+MAY_BE_ABSENT = ("planned", "used_momentum")
 
-Record = dict[str, Any]
 Factory = Callable[[], nn.Module]
-Device = str | torch.device | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +76,7 @@ def check_optimizer(run: Run) -> None:
     """Build once the optimizer that a function makes, and see that the schedule can drive it."""
     if callable(run.settings.optimizer):
         model = seeded(run.factory, 0)
-        with drive(run.settings.make_optimizer(model.parameters()), run.settings.rate):
+        with drive(run.settings.make_optimizer(model.parameters()), run.settings.full_schedule):
             pass
 
 
@@ -173,8 +171,8 @@ class Work:
             stack, settings, seeds, advance, measures=self.measures, checkpoint=checkpoint
         )
         for plan, record in zip(settings, records, strict=True):
-            if plan.plans_momentum and isinstance(plan.rate, Schedule):
-                momentum = plan.rate.momentum(np.arange(plan.steps))
+            if plan.plans_momentum and isinstance(plan.full_schedule, Schedule):
+                momentum = plan.full_schedule.momentum(np.arange(plan.steps))
                 record["used_momentum"] = np.where(np.isnan(record["used"]), np.nan, momentum)
         self.cube.put(
             {

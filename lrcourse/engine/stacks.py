@@ -55,7 +55,7 @@ class Activation(NamedTuple):
     backward_: Callable[[Tensor, Tensor], Any]
 
 
-ACTIVATIONS: dict[type[nn.Module], Activation] = {
+KERNELS: dict[type[nn.Module], Activation] = {
     nn.ReLU: Activation(
         "relu",
         torch.relu_,
@@ -149,7 +149,7 @@ class Perceptrons:
 
     def __init__(self, models: Sequence[nn.Module], data: Data, seeds: int) -> None:
         parsed = [self.parse(model) for model in models]
-        self.phi = [ACTIVATIONS[kind] for kind in parsed[0][1]] + [IDENTITY]
+        self.phi = [KERNELS[kind] for kind in parsed[0][1]] + [IDENTITY]
         self.runs, self.seeds, self.data = len(models), seeds, data
         with torch.no_grad():
             self.layers = [
@@ -184,7 +184,7 @@ class Perceptrons:
         linears, phi = parts[::2], [type(p) for p in parts[1::2]]
         plain = all(type(p) is nn.Linear and p.bias is not None for p in linears)
         distinct = len(list(model.parameters())) == 2 * len(linears)
-        if not (plain and distinct and len(parts) % 2 and set(phi) <= set(ACTIVATIONS)):
+        if not (plain and distinct and len(parts) % 2 and set(phi) <= set(KERNELS)):
             raise Unbatchable("the model is no plain stack of Linear layers and activations")
         return [p for p in linears if isinstance(p, nn.Linear)], phi
 

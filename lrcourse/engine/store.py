@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import time
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping
@@ -21,11 +22,14 @@ from numpy.typing import NDArray
 
 from lrcourse.engine.signals import uninterrupted
 
-VERSION = 1
+STORE_VERSION = 2
 WAIT_SECONDS = 60.0
+#: States of runs under way are dropped after so many seconds: the code that made them has changed.
+FORGET_SECONDS = 30 * 24 * 3600.0
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (made_by TEXT PRIMARY KEY, record BLOB NOT NULL, seconds REAL);
-CREATE TABLE IF NOT EXISTS begun (made_by TEXT PRIMARY KEY, state BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS begun
+    (made_by TEXT PRIMARY KEY, state BLOB NOT NULL, saved_at REAL NOT NULL);
 """
 
 Variables = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
@@ -53,16 +57,18 @@ class Store:
             self._base = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
             with uninterrupted():
                 found = self._base.execute("PRAGMA user_version").fetchone()[0]
-                if found not in (0, VERSION):
+                if found not in (0, STORE_VERSION):
                     raise ValueError(
                         f"resume: {self.path} is a store of version {found}, "
-                        f"this lrcourse uses version {VERSION}; choose another file"
+                        f"this lrcourse uses version {STORE_VERSION}; choose another file"
                     )
                 self._base.execute("BEGIN IMMEDIATE")
-                for table in filter(None, map(str.strip, TABLES.split(";"))):
-                    self._base.execute(table)
-                self._base.execute(f"PRAGMA user_version = {VERSION}")
-                self._base.execute("COMMIT")
+                try:
+                    self._prepare()
+                    self._base.execute("COMMIT")
+                except BaseException:
+                    self._base.execute("ROLLBACK")
+                    raise
         except (sqlite3.Error, OSError) as error:
             if "not a database" in str(error):
                 raise ValueError(
@@ -72,6 +78,21 @@ class Store:
                 f"resume must be a file that can be written, was {str(self.path)!r}: {error}"
             ) from error
         self._told = False
+
+    def _prepare(self) -> None:
+        """Make the tables of an empty file; drop states that nobody has gone on from."""
+        if self._base.execute("PRAGMA user_version").fetchone()[0] == 0:
+            tables = self._base.execute("SELECT name FROM sqlite_master").fetchall()
+            if tables:
+                raise ValueError(
+                    f"resume: {self.path} is another program's database, with {tables[0][0]!r} "
+                    "in it; choose another file"
+                )
+        for table in filter(None, map(str.strip, TABLES.split(";"))):
+            self._base.execute(table)
+        self._base.execute(f"PRAGMA user_version = {STORE_VERSION}")
+        last = time.time() - FORGET_SECONDS
+        self._base.execute("DELETE FROM begun WHERE saved_at < ?", [last])
 
     def close(self) -> None:
         """Give the file back."""
@@ -141,8 +162,8 @@ class Begun:
         buffer = io.BytesIO()
         with uninterrupted():
             torch.save(state, buffer)
-        row = (self.made_by, buffer.getvalue())
-        self.store._write("INSERT OR REPLACE INTO begun VALUES (?, ?)", [row])
+        row = (self.made_by, buffer.getvalue(), time.time())
+        self.store._write("INSERT OR REPLACE INTO begun VALUES (?, ?, ?)", [row])
 
     def drop(self) -> None:
         """Forget the state: the runs have ended."""

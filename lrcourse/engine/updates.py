@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lrcourse.settings import Settings
 
-Table = NDArray[np.float64]
+Rates = NDArray[np.float64]
 
 
 class Column:
@@ -51,7 +51,7 @@ class StackedRule:
     default_eps: ClassVar[float] = 1e-8
 
     def __init__(
-        self, runs: Sequence[Settings], rates: Table, momenta: Table, like: Tensor
+        self, runs: Sequence[Settings], rates: Rates, momenta: Rates, like: Tensor
     ) -> None:
         self.rate = Column(rates, like)
         self.decay = Column([r.weight_decay for r in runs], like)
@@ -105,7 +105,7 @@ class _WithMomentum(StackedRule):
     """A rule with a heavy-ball buffer where any run has momentum."""
 
     def __init__(
-        self, runs: Sequence[Settings], rates: Table, momenta: Table, like: Tensor
+        self, runs: Sequence[Settings], rates: Rates, momenta: Rates, like: Tensor
     ) -> None:
         super().__init__(runs, rates, momenta, like)
         mu = np.where(np.isnan(momenta), [r.momentum for r in runs], momenta)
@@ -127,7 +127,7 @@ class StackedSGD(_WithMomentum):
     """Plain, heavy-ball or Nesterov descent; the first buffer is the gradient itself."""
 
     def __init__(
-        self, runs: Sequence[Settings], rates: Table, momenta: Table, like: Tensor
+        self, runs: Sequence[Settings], rates: Rates, momenta: Rates, like: Tensor
     ) -> None:
         super().__init__(runs, rates, momenta, like)
         self.nesterov = runs[0].nesterov
@@ -165,7 +165,7 @@ class StackedRMSprop(_WithMomentum):
     """Divide by the root of the moving mean of squares."""
 
     def __init__(
-        self, runs: Sequence[Settings], rates: Table, momenta: Table, like: Tensor
+        self, runs: Sequence[Settings], rates: Rates, momenta: Rates, like: Tensor
     ) -> None:
         super().__init__(runs, rates, momenta, like)
         self.alpha = Column([r.alpha for r in runs], like)
@@ -193,7 +193,7 @@ class StackedAdam(StackedRule):
     """
 
     def __init__(
-        self, runs: Sequence[Settings], rates: Table, momenta: Table, like: Tensor
+        self, runs: Sequence[Settings], rates: Rates, momenta: Rates, like: Tensor
     ) -> None:
         super().__init__(runs, rates, momenta, like)
         n = np.arange(1, len(rates) + 1)[:, None]
@@ -230,7 +230,7 @@ class StackedAdamW(StackedAdam):
     decay_is_l2 = False
 
     def __init__(
-        self, runs: Sequence[Settings], rates: Table, momenta: Table, like: Tensor
+        self, runs: Sequence[Settings], rates: Rates, momenta: Rates, like: Tensor
     ) -> None:
         super().__init__(runs, rates, momenta, like)
         self.shrink = Column(1 - rates * [r.weight_decay for r in runs], like)
@@ -252,7 +252,7 @@ RULES: dict[str, type[StackedRule]] = {
 
 
 def stacked_rule(
-    runs: Sequence[Settings], rates: Table, momenta: Table, like: Tensor
+    runs: Sequence[Settings], rates: Rates, momenta: Rates, like: Tensor
 ) -> StackedRule:
     """Return the rule that the runs, all of one named optimizer, ask for."""
     return RULES[str(runs[0].optimizer)](runs, rates, momenta, like)

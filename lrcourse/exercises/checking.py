@@ -264,7 +264,7 @@ def check(name: str, attempt: Any) -> Result:
     Parameters
     ----------
     name : str
-        ``"chapter.exercise"``, as in ``"basics.gd_step"``.
+        ``"chapter.exercise"``, as in ``"basics.updates_needed"``.
     attempt : callable
         The function of the learner.
 
@@ -280,10 +280,10 @@ def check(name: str, attempt: Any) -> Result:
 
     Examples
     --------
-    >>> def best_fixed_lr(curvatures):
-    ...     return 2 / max(curvatures)
-    >>> print(check("basics.best_fixed_lr", best_fixed_lr).message.split("Hint: ")[1])
-    That is the edge of divergence. There the steepest direction makes no progress at all.
+    >>> def updates_needed(curvatures, factor):
+    ...     return np.log(factor) / -np.log(1 - 2 / (1 + max(curvatures) / min(curvatures)))
+    >>> print(check("basics.updates_needed", updates_needed).message.split("Hint: ")[1])
+    Updates come whole, and the last one must bring the error below the target: round up.
     """
     chapter, _, key = instance("name", name, str, "'chapter.exercise'").partition(".")
     known = chapter.isidentifier() and find_spec(f"lrcourse.chapters.{chapter}") is not None

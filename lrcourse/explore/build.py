@@ -31,10 +31,13 @@ def explore(
     y: str | Sequence[str] | None = None,
     x: str = "step",
     title: str = "",
+    caption: str = "",
+    says: str | None = None,
     controls: Sequence[str] | Mapping[str, str] | None = None,
     band: str | None = "seed",
     start: Mapping[str, Any] | None = None,
     pins: Sequence[Mapping[str, Any]] = (),
+    play: str | None = None,
     thin: Mapping[str, int] | None = None,
     max_bytes: int = 1_500_000,
     alt: str | None = None,
@@ -55,7 +58,12 @@ def explore(
     y, x, **lines
         The arguments of a single `Lines`, instead of `panels`.
     title : str
-        What the picture shows, above it.
+        What the figure finds or asks, above it; figures with a title are numbered in a page.
+    caption : str
+        One or two sentences below it: what was trained, and what the marks mean.
+    says : str, optional
+        A variable of texts over dimensions that can be chosen: what each state means, in words.
+        It is the sentence below the figure, where else the values that are shown are read out.
     controls : sequence of str, or mapping from str to {"slider", "menu", "buttons"}, optional
         The dimensions to offer, in order; the others stay at `start`.
     band : str, optional
@@ -64,6 +72,8 @@ def explore(
         The first selection, dimension -> value (the nearest, for numbers); else the middle.
     pins : sequence of mappings
         Selections to compare with from the beginning, at most four.
+    play : str, optional
+        A dimension that is time: a button draws the runs along it, as slowly as a reader follows.
     thin : mapping from str to int, optional
         Keep every k-th place of a dimension, and the last: ``{"step": 10}``.
     max_bytes : int
@@ -95,14 +105,14 @@ def explore(
     if not isinstance(ds, xr.Dataset):
         raise TypeError(f"ds must be an xarray.Dataset, was a {type(ds).__name__}")
     shown = _panels(panels, y, x, lines)
-    _check_words(title=title, alt=alt, band=band)
+    _check_words(title=title, caption=caption, says=says, alt=alt, band=band, play=play)
     packed = Packed(thinned(ds, {} if thin is None else thin), band if band in ds.dims else None)
     _derive_divergence(packed, shown)
     free, held = _choices(packed, shown, controls)
     named = list(dict.fromkeys([*free, *(d for p in shown for d in p.cells())]))
     fixed = places(packed, [*named, *held], {} if start is None else start, "start")
     labels = {d: option_labels(d, packed.values(d)) for d in [*named, *held]}
-    texts = [f"{packed.words(d)} {labels[d][fixed.get(d, 0)]}" for d in held]
+    texts = [f"{packed.long_name(d)} {labels[d][fixed.get(d, 0)]}" for d in held]
     middle = {d: (len(labels[d]) - 1) // 2 if is_numeric(packed.values(d)) else 0 for d in named}
     at = {d: fixed.get(d, middle[d]) for d in named}
     packed.ds = packed.ds.isel({d: [fixed.get(d, 0)] for d in held})
@@ -115,19 +125,25 @@ def explore(
     choices = {}
     for made in drawn:
         if key := made.get("choose"):
-            choices[key] = [packed.words(name) for name in made["y"]]
+            choices[key] = [packed.long_name(name) for name in made["y"]]
             widgets[key] = KINDS["buttons"](options=choices[key], description="show")
     _check_size(packed, max_bytes)
     axes = dict.fromkeys(d for panel in shown for d in panel.axes())
+    if play is not None and (play not in axes or play in named):
+        along = listing(d for d in axes if d not in named)
+        raise ValueError(f"play must be a dimension along an axis ({along}), was {play!r}")
     extra = dict.fromkeys(d for m in packed.arrays.values() for d in m["dims"] if d != packed.band)
     spec = {
         "title": title,
+        "caption": caption,
+        "says": None if says is None else _texts(packed, says, [*named, *held]),
         "alt": alt or title or "Explorer",
         "band": packed.band,
         "named": named,
         "held": f"Held: {listing(texts)}." if texts else "",
         "start": at | dict.fromkeys(choices, 0),
         "choices": choices,
+        "play": play,
         "diverged": packed.diverged,
         "panels": drawn,
         "arrays": packed.arrays,
@@ -154,6 +170,25 @@ def _check_words(**given: Any) -> None:
     for name, text in given.items():
         if text is not None and not isinstance(text, str):
             raise TypeError(f"{name} must be a string, was {text!r}")
+
+
+def _texts(packed: Packed, name: str, dims: Sequence[str]) -> dict[str, Any]:
+    """A variable of texts for the page: each text once, and which one each state has."""
+    if name not in packed.ds.data_vars:
+        has = listing(packed.ds.data_vars)
+        raise ValueError(f"says must be a variable of the dataset ({has}), was {name!r}")
+    array = packed.ds[name]
+    texts = array.values.astype(object)
+    if not all(isinstance(text, str) and text for text in texts.flat):
+        raise TypeError(f"says must hold a text for every state, {name!r} does not")
+    if strange := [d for d in array.dims if d not in dims]:
+        raise ValueError(
+            f"says must vary over dimensions that can be chosen ({listing(dims)}), "
+            f"{name!r} has {listing(strange)}"
+        )
+    each, at = np.unique(texts.astype(str), return_inverse=True)
+    where = {"dims": [str(d) for d in array.dims], "shape": list(array.shape)}
+    return {**where, "texts": each.tolist(), "at": at.ravel().tolist()}
 
 
 def _pins(packed: Packed, named: list[str], pins: Any) -> list[dict[str, int]]:
@@ -194,7 +229,7 @@ def _dimension(packed: Packed, dim: str, labels: list[str] | None) -> dict[str, 
     if len(at) > 2 and (steps == steps[0]).all():
         numbers = {"first": numbers[0], "stride": float(steps[0])}
     rising = is_numeric(values) and bool((steps > 0).all())
-    words = {"label": packed.words(dim), "labels": labels}
+    words = {"label": packed.long_name(dim), "labels": labels}
     return {**words, "n": len(values), "numbers": numbers, "rising": rising}
 
 
@@ -203,7 +238,7 @@ def _control(packed: Packed, dim: str, labels: list[str], index: int, controls: 
     kind = "slider" if is_numeric(packed.values(dim)) else "menu"
     if isinstance(controls, Mapping):
         kind = choice(f"controls[{dim!r}]", controls[dim], KINDS)
-    return KINDS[kind](options=labels, index=index, description=packed.words(dim))
+    return KINDS[kind](options=labels, index=index, description=packed.long_name(dim))
 
 
 def _derive_divergence(packed: Packed, panels: Sequence[Panel]) -> None:

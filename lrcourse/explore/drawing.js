@@ -40,6 +40,8 @@ export const disc = ({ x, y }, r) =>
 export const join = (points) =>
   points.map((p, i) => `${i ? "L" : "M"}${p.x.toFixed(1)} ${p.y.toFixed(1)}`).join("");
 export const CHAR = 6.7; // the width of a figure at 12 px, on average
+/** About how wide a text is at 12 px: letters are wider than figures. */
+export const wide = (text) => text.length * (/\p{L}/u.test(text) ? 7.7 : CHAR);
 
 /** An SVG path through points, broken where a number is missing. */
 export function trace(xs, ys, X, Y) {

@@ -1,7 +1,7 @@
 // What every panel shares: a head, axes, a clipped drawing area, a readout, the keyboard.
 
 import { clamp, fraction, logTicks, scale, ticks } from "./scales.js";
-import { CHAR, OURS, button, html, put, svg, swatch } from "./drawing.js";
+import { CHAR, OURS, button, html, put, svg, swatch, wide } from "./drawing.js";
 import { inWords } from "./words.js";
 
 const MOVES = {
@@ -59,17 +59,21 @@ export class Frame {
     this.plot.addEventListener("keydown", (event) => {
       const by = MOVES[event.key];
       const times = event.shiftKey ? 10 : 1;
-      if (event.altKey || event.ctrlKey || event.metaKey || !(by || event.key === "Escape")) return;
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      if (!(by || event.key === "Escape" || event.key === "Enter")) return;
       event.preventDefault();
       if (by) this.step(by[0] * times, by[1] * times);
+      else if (event.key === "Enter") this.enter();
       else this.leave();
     });
     for (const kind of ["pointermove", "pointerdown", "click"]) {
       this.plot.addEventListener(kind, (event) => {
         const box = this.plot.getBoundingClientRect();
+        const dragged = kind === "pointermove" && event.buttons === 1;
         this.at(
           event.clientX - box.left - this.left,
           event.clientY - box.top - this.top,
+          kind === "click" || dragged,
           kind === "click",
         );
       });
@@ -79,9 +83,21 @@ export class Frame {
     });
   }
 
+  /** The height of a plot: three panels or more must be in view together with their controls. */
+  height(width) {
+    return this.crowded ? 260 : clamp(width * 0.6, 260, 320);
+  }
+
+  get crowded() {
+    return this.view.spec.panels.length > 2;
+  }
+
   leave() {
     this.view.point(null);
   }
+
+  /** What Enter does; some kinds take it as an answer. */
+  enter() {}
 
   /** A button that switches an axis between linear and logarithmic. */
   toggle(axis, allowed) {
@@ -111,11 +127,11 @@ export class Frame {
       }
       const map = (i) => from + ((i + 0.5) * (to - from)) / dim.n;
       const { numbers, labels } = dim;
-      if (dim.n > 8 && dim.rising) {
+      if (dim.n > Math.max(8, room) && dim.rising) {
         const round = (numbers[0] > 0 && numbers.at(-1) > 20 * numbers[0] ? logTicks : ticks)(
           numbers[0],
           numbers.at(-1),
-          room,
+          Math.max(room, Math.abs(to - from) / 64), // round numbers are short
         );
         return [map, round.map((v) => ({ text: inWords(v), at: map(fraction(numbers, v)) }))];
       }
@@ -127,11 +143,11 @@ export class Frame {
     };
     const top = y.label ? 26 : 10;
     const tall = height - 40 - top;
-    const longest = Math.max(5, ...(x.dim?.labels ?? []).map((t) => t.length));
+    const longest = Math.max(5 * CHAR, ...(x.dim?.labels ?? []).map(wide));
     const [Y, yTicks] = made(y, tall, 0, tall / (y.dim ? 20 : 44));
-    const left = Math.ceil(Math.max(1, ...yTicks.map((t) => t.text.length)) * CHAR + 12);
+    const left = Math.ceil(Math.max(CHAR, ...yTicks.map((t) => wide(t.text))) + 12);
     const inner = width - left - 14;
-    const [X, xTicks] = made(x, 0, inner, inner / (longest * CHAR + 24));
+    const [X, xTicks] = made(x, 0, inner, inner / (longest + 24));
     put(this.svg, { width, height, viewBox: `0 0 ${width} ${height}` });
     put(this.area, { x: left, y: top, width: inner, height: tall });
     const ink = (kind, d) => svg("path", { class: kind, d });
@@ -144,7 +160,7 @@ export class Frame {
       ...xTicks.flatMap((t) => [
         ink("lrx-tick", `M${left + t.at} ${top + tall}v4`),
         text(t.text, {
-          x: Math.min(left + t.at, width - (t.text.length * CHAR) / 2),
+          x: Math.min(left + t.at, width - wide(t.text) / 2),
           y: top + tall + 18,
           "text-anchor": "middle",
         }),
@@ -200,6 +216,11 @@ export class Frame {
         html("span", {}, ...(items.length > 1 ? [swatch(run.colour, j)] : []), text),
       ),
     );
+  }
+
+  /** Whether the run is being played, so that only what is before the reading mark is drawn. */
+  played(cursor) {
+    return Boolean(cursor?.only) && cursor.dim === (this.spec.along ?? this.spec.x);
   }
 
   /** Move the reading mark along a dimension; it is shared by all panels that have it. */

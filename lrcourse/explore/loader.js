@@ -11,4 +11,20 @@ async function load(model) {
   return (await code.lrx).default;
 }
 
-export default { render: async (context) => (await load(context.model)).render(context) };
+/** When it is the turn of a view: at once where it can be seen, else when the page has time. */
+const turn = (el) =>
+  new Promise((begin) => {
+    const seen = new IntersectionObserver((all) => all.some((e) => e.isIntersecting) && go(), {
+      rootMargin: "200px",
+    });
+    const go = () => (seen.disconnect(), begin());
+    seen.observe(el);
+    window.requestIdleCallback ? requestIdleCallback(go, { timeout: 1500 }) : setTimeout(go, 500);
+  });
+
+export default {
+  render: async (context) => {
+    const [view] = await Promise.all([load(context.model), turn(context.el)]);
+    return view.render(context);
+  },
+};

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from lrcourse._checks import count
-from lrcourse.explore.words import WORDS, Array, in_words, is_numeric, listing
+from lrcourse.explore.words import SPOKEN, Array, in_words, is_numeric, listing
 from lrcourse.results import quartiles
 
 Selection = Mapping[str, int]
@@ -102,14 +102,14 @@ def _representable(array: xr.DataArray) -> xr.DataArray:
 
     Bools and integers of which some are missing become numbers, NaN where nobody knows.
     """
-    if array.dtype == object and all(_is_number(v) for v in array.values.flat):
+    if array.dtype == object and all(_is_plain(v) for v in array.values.flat):
         array = array.astype(float)
     if not np.issubdtype(array.dtype, np.floating):
         return array
     return array.where(np.abs(array) < 1e38)
 
 
-def _is_number(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, np.bool_, np.number))
 
 
@@ -148,10 +148,10 @@ class Packed:
             raise TypeError(f"{role} must hold numbers, {name!r} holds {array.dtype}")
         return array
 
-    def words(self, name: str) -> str:
+    def long_name(self, name: str) -> str:
         """What a reader calls a variable or dimension: its ``long_name``, or its name in words."""
         attrs = self.ds[name].attrs if name in self.ds.variables else {}
-        return str(attrs.get("long_name", WORDS.get(name, name.replace("_", " "))))
+        return str(attrs.get("long_name", SPOKEN.get(name, name.replace("_", " "))))
 
     def worst(self, name: str) -> int:
         """+1 where high values are bad (a loss), -1 where low ones are (an accuracy, a return)."""
@@ -222,7 +222,7 @@ class Packed:
             "shape": list(values.shape),
             "size": int(values.size),
             "runs": self.runs(name),
-            "label": self.words(name),
+            "label": self.long_name(name),
             "worst": self.worst(name),
             **self._encode(values),
         }

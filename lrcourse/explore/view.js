@@ -7,6 +7,8 @@ import { clamp } from "./scales.js";
 import { button, html, put, swatch } from "./drawing.js";
 import { capital, differing, divergence, naming } from "./words.js";
 import { adopt } from "./controls.js";
+import { askedFor, linkTo, listen, placeOf } from "./handles.js";
+import { Player } from "./play.js";
 import { Lines } from "./panels/lines.js";
 import { Descent } from "./panels/descent.js";
 import { HeatMap } from "./panels/heat.js";
@@ -28,40 +30,52 @@ class View {
     this.pinList = html("ul", { class: "lrx-pins" });
     this.pinButton = button("Pin this run", () => this.pin());
     this.clear = button("Clear pins", () => this.setPins([]));
+    this.link = button("Copy a link", () => this.share(), { hidden: true });
+    this.player = this.spec.play && new Player(this);
+    this.answer = button("This is my guess", () => this.guess());
+    this.reveal = button("Show the result", () => this.unveil());
+    this.veiled = this.spec.panels.some((p) => p.guess);
+    this.tools = html(
+      "div",
+      { class: "lrx-tools" },
+      ...(this.veiled ? [this.answer, this.reveal] : []),
+      ...(this.player ? [this.player.button] : []),
+      ...(this.spec.named.length ? [this.pinButton, this.clear, this.link] : []),
+    );
     this.root = html(
       "section",
       { class: "lrx-root", "aria-label": this.spec.alt },
-      html(
-        "div",
-        { class: "lrx-top" },
-        html("p", { class: "lrx-title" }, this.spec.title),
-        html(
-          "div",
-          { class: "lrx-tools" },
-          ...(this.spec.named.length ? [this.pinButton, this.clear] : []),
-        ),
-      ),
       this.pinList,
       html(
         "div",
         { class: "lrx-panels", style: `--lrx-n:${this.panels.length}` },
         ...this.panels.map((p) => p.el),
       ),
-      this.sentence,
+      html("div", { class: "lrx-said" }, this.sentence, this.longest()),
+      ...(this.spec.caption ? [html("p", { class: "lrx-caption" }, this.spec.caption)] : []),
     );
     this.root.lrx = { series: () => this.series(), updates: 0, ms: 0 };
-    el.append(this.root);
+    el.classList.add("lrx-view");
+    el.append(this.tools, this.root);
+    if (this.veiled) {
+      this.root.classList.add("lrx-veiled");
+      this.pinButton.hidden = true;
+    }
     for (const key of this.keys) model.on(`change:i_${key}`, () => this.schedule());
     model.on("change:pins", () => this.schedule());
     this.resizer = new ResizeObserver(() => this.resize());
     for (const p of this.panels) this.resizer.observe(p.el);
+    if (el.isConnected) this.resize(); // before it is painted
   }
 
   dispose() {
+    this.deaf?.();
     this.resizer.disconnect();
     this.dresser?.disconnect();
+    this.player?.stop();
     cancelAnimationFrame(this.frame);
     clearTimeout(this.calm);
+    this.tools.remove();
     this.root.remove();
   }
 
@@ -75,7 +89,13 @@ class View {
   }
 
   resize() {
-    this.dresser ??= adopt(this.el);
+    this.dresser ??= adopt(this.el, this.spec.dims);
+    if (!this.deaf) {
+      this.deaf = listen(this); // the place in the page is known now
+      this.link.hidden = this.veiled || !linkTo(this, "");
+      const asked = askedFor(this);
+      if (asked) this.go(asked);
+    }
     const changed = this.panels.filter((p) => p.el.clientWidth > 0 && p.el.clientWidth !== p.width);
     changed.forEach((p) => p.layout(p.el.clientWidth));
     if (changed.length) this.draw();
@@ -120,14 +140,9 @@ class View {
   /** The sentence changes at once for the eye, and is read out when the hand rests. */
   speak() {
     const { spec, sel } = this;
-    const where = naming(spec.dims, sel, spec.named);
-    const said = [...new Set(this.panels.map((p) => p.clause()))].filter(Boolean).join("; ");
-    const lost = spec.diverged
-      ? divergence(this.packed.rows(spec.diverged, sel, null).map((r) => r[0]))
-      : "";
-    const text = [`${capital([where, said].filter(Boolean).join(": "))}.`, lost, spec.held]
-      .filter(Boolean)
-      .join(" ");
+    const text = this.veiled
+      ? this.question()
+      : this.verdict() || (spec.says ? this.meaning() : this.reading());
     if (text === this.sentence.textContent) return;
     put(this.sentence, { "aria-busy": true });
     this.sentence.textContent = text;
@@ -135,14 +150,112 @@ class View {
     this.calm = setTimeout(() => this.sentence.removeAttribute("aria-busy"), 400);
   }
 
+  /** What the state means: the text that came with the runs. */
+  meaning() {
+    const { dims, shape, texts, at } = this.spec.says;
+    const place = dims.reduce((k, d, i) => k * shape[i] + (this.sel[d] ?? 0), 0);
+    return [texts[at[place]], this.spec.held].filter(Boolean).join(" ");
+  }
+
+  /** What is shown, read out: where, how much, and how many runs diverged. */
+  reading() {
+    const { spec, sel } = this;
+    const where = naming(spec.dims, sel, spec.named);
+    const said = [...new Set(this.panels.map((p) => p.clause()))].filter(Boolean).join("; ");
+    const lost = spec.diverged
+      ? divergence(this.packed.rows(spec.diverged, sel, null).map((r) => r[0]))
+      : "";
+    return [`${capital([where, said].filter(Boolean).join(": "))}.`, lost, spec.held]
+      .filter(Boolean)
+      .join(" ");
+  }
+
+  /** The longest of all sentences, unseen, so that the height never changes. */
+  longest() {
+    const texts = this.spec.says?.texts ?? [];
+    const text = texts.reduce((a, b) => (b.length > a.length ? b : a), "");
+    return html(
+      "p",
+      { class: "lrx-longest", "aria-hidden": "true" },
+      `${text} ${this.spec.held}`.trim(),
+    );
+  }
+
+  /** What is asked before the result is shown. */
+  question() {
+    return `Guess first: click on the empty axes, or move the control and press “${this.answer.textContent}”.`;
+  }
+
+  /** What became of the guess, as long as it is what is shown. */
+  verdict() {
+    const asking = this.panels.find((p) => p.spec.guess);
+    return asking && this.guessed && asking.judged(this.guessed, this.sel);
+  }
+
+  /** Take what is chosen as the reader's guess, and show what is true. */
+  guess() {
+    if (!this.veiled) return;
+    this.guessed = Object.fromEntries(this.keys.map((k) => [k, this.index(k)]));
+    this.unveil();
+  }
+
+  unveil() {
+    this.veiled = false;
+    this.answer.hidden = this.reveal.hidden = true;
+    this.root.classList.remove("lrx-veiled");
+    this.pinButton.hidden = false;
+    this.link.hidden = !linkTo(this, "");
+    this.schedule();
+  }
+
+  /** Put the state into the page's address, and the address where it can be pasted. */
+  share() {
+    const { spec } = this;
+    const { named, choices } = spec;
+    const state = [...named, ...Object.keys(choices)]
+      .map((key) => `${key}=${(choices[key] ?? spec.dims[key].labels)[this.index(key)]}`)
+      .join(",");
+    history.replaceState(null, "", linkTo(this, state));
+    navigator.clipboard?.writeText(location.href).catch(() => {}); // the address bar has it anyway
+    this.link.textContent = "Copied";
+    setTimeout(() => (this.link.textContent = "Copy a link"), 1500);
+  }
+
   select(changes) {
     for (const [dim, i] of Object.entries(changes))
-      this.model.set(`i_${dim}`, clamp(i, 0, this.spec.dims[dim].n - 1));
+      this.model.set(`i_${dim}`, clamp(i, 0, (this.spec.dims[dim]?.n ?? Infinity) - 1));
     this.model.save_changes();
   }
 
+  /** Go where a handle asks, come into sight, and show that something moved. */
+  go(texts) {
+    const { spec, root } = this;
+    const places = Object.entries(texts).map(([key, text]) => {
+      const listed = (spec.choices[key] ?? []).indexOf(text);
+      const i = spec.named.includes(key) ? placeOf(spec.dims[key], text) : listed;
+      if (i < 0) throw new RangeError(`a handle asks for ${key}=${text}, which is not here`);
+      return [key, i];
+    });
+    if (this.veiled) this.unveil();
+    this.select(Object.fromEntries(places));
+    this.comeIntoSight();
+    root.classList.remove("lrx-moved");
+    requestAnimationFrame(() => root.classList.add("lrx-moved"));
+  }
+
+  /** Scroll to the controls where less than most of the explorer can be seen. */
+  comeIntoSight() {
+    const whole = this.root.closest(".lrx") ?? this.root;
+    const { top, bottom, height } = whole.getBoundingClientRect();
+    if (clamp(bottom, 0, innerHeight) - clamp(top, 0, innerHeight) > 0.6 * height) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    whole.scrollIntoView({ block: "start", behavior: still ? "auto" : "smooth" });
+  }
+
   point(cursor) {
-    if (cursor?.i === this.cursor?.i && cursor?.dim === this.cursor?.dim) return;
+    const { i, dim, only } = this.cursor ?? {};
+    if (cursor?.i === i && cursor?.dim === dim && cursor?.only === only) return;
+    if (!cursor?.only) this.player?.stop();
     this.cursor = cursor;
     this.schedule();
   }

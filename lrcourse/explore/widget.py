@@ -7,6 +7,7 @@ joined into one ES module, so that nothing has to be built.
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import anywidget
 import ipywidgets
+import numpy as np
 import traitlets
 from matplotlib.figure import Figure
 from PIL import Image
@@ -22,11 +24,13 @@ from PIL import Image
 from lrcourse import plots
 from lrcourse.explore.pack import Packed, places
 from lrcourse.explore.panels import Panel
+from lrcourse.explore.room import heights
 from lrcourse.explore.words import divergence
 
 HERE = Path(__file__).parent
 IMPORT = re.compile(r'^import [^;]*? from "([^"]+)";\n+', re.MULTILINE)
 COLOURS = 64  # of a still picture
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def script(entry: Path = HERE / "view.js") -> str:
@@ -121,7 +125,10 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
         ]
         row = ipywidgets.Box(list(controls.values()))
         row.add_class("lrx-controls")
-        super().__init__([row, view] if controls else [view])
+        heading = ipywidgets.HTML(html.escape(view.spec["title"]))
+        heading.add_class("lrx-title")
+        parts = {heading: view.spec["title"], row: controls, view: True}
+        super().__init__([part for part, there in parts.items() if there])
         self.add_class("lrx")
 
     @property
@@ -146,6 +153,9 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
     def sentence(self) -> str:
         """What is shown, in words and numbers; the page says the same."""
         spec, at = self.view.spec, self._at()
+        if says := spec["says"]:
+            place = np.ravel_multi_index([at.get(d, 0) for d in says["dims"]], says["shape"])
+            return " ".join(filter(None, [says["texts"][says["at"][place]], spec["held"]]))
         dims, named = spec["dims"], spec["named"]
         where = ", ".join(f"{dims[d]['label']} {dims[d]['labels'][at[d]]}" for d in named)
         clauses = [p.clause(self.packed, self._at(k), named) for k, p in enumerate(self.panels)]
@@ -179,4 +189,8 @@ class Explorer(ipywidgets.VBox):  # type: ignore[misc]
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
-        return bundle and {**bundle, "text/plain": self.sentence(), "image/png": self.still()}
+        if not bundle:
+            return bundle
+        room = heights(self.view.spec, list(self.controls.values()), len(self.view.pins))
+        view = {WIDGET: {**bundle[WIDGET], "heights": room}}
+        return {**bundle, **view, "text/plain": self.sentence(), "image/png": self.still()}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
-from lrcourse._tables import WORDS as TABLE_WORDS
+from lrcourse._tables import WORDS
 
 Array = NDArray[Any]
 
-WORDS = TABLE_WORDS | {"step": "step", "eval_step": "step"}
+SPOKEN = WORDS | {"step": "step", "eval_step": "step"}
 
 
 def in_words(value: float, digits: int = 3) -> str:
@@ -71,6 +72,22 @@ def option_labels(name: str, values: Array) -> list[str]:
         if len(set(labels)) == len(labels):
             break
     return labels
+
+
+def each_state(words: Callable[..., str], *arrays: xr.DataArray) -> xr.DataArray:
+    """A text for every state of some arrays, which are broadcast against each other.
+
+    `words` gets one value of each array, as a number or a text of Python; for a variable of texts
+    that `explore` takes as `says`.
+
+    >>> lr = xr.DataArray([0.1, 3.0], dims="lr", coords={"lr": [0.1, 3.0]})
+    >>> each_state(lambda rate, limit: "low" if rate < limit else "high", lr, lr * 0 + 2).values
+    array(['low', 'high'], dtype=object)
+    """
+    wide = xr.broadcast(*xr.align(*arrays, join="exact"))
+    states = zip(*(array.values.ravel().tolist() for array in wide), strict=True)
+    texts = np.array([words(*state) for state in states], dtype=object)
+    return xr.DataArray(texts.reshape(wide[0].shape), wide[0].coords, wide[0].dims)
 
 
 def value_text(

@@ -57,10 +57,10 @@ def test_a_new_chapter_passes_the_policy_of_notebooks_and_exists_once(clone):
 
 def test_the_new_chapter_stands_last_among_the_chapters(clone):
     before = yaml.safe_load((clone / "_toc.yml").read_text())["parts"]
-    begin("momentum", clone)
+    begin("invented", clone)
     after = yaml.safe_load((clone / "_toc.yml").read_text())["parts"]
     assert after[-1] == before[-1]
-    assert after[-2]["chapters"] == [*before[-2]["chapters"], {"file": "book/momentum"}]
+    assert after[-2]["chapters"] == [*before[-2]["chapters"], {"file": "book/invented"}]
 
 
 @pytest.mark.parametrize("name", ["", "Momentum", "a-b", "1st", "../x", "_template"])

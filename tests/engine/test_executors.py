@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import ROOT
 from torch import nn
 
 from lrcourse.data import split
@@ -272,13 +271,11 @@ def test_ctrl_c_returns_what_is_finished_and_ends_the_workers(tmp_path):
         "    cube = sweep_function(train, x=range(6), executor=2, resume='runs.sqlite')\n"
         "    print(cube.y.values.tolist(), flush=True)\n"
     )
-    root = str(ROOT)
     child = subprocess.Popen(
         [sys.executable, script],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": root},
         start_new_session=True,
     )
     assert child.stdout.readline() == "ready\n"

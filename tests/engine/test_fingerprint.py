@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from conftest import ROOT
 
 from lrcourse.data import line
 from lrcourse.engine.fingerprint import fingerprint
@@ -126,7 +125,7 @@ def test_another_session_finds_the_same(tmp_path):
     found = {
         subprocess.run(
             [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            env=os.environ | {"PYTHONHASHSEED": seed},
         ).stdout
         for seed in "12"
     }  # fmt: skip
@@ -146,7 +145,7 @@ def test_an_edited_helper_is_seen_in_a_later_session(tmp_path):
         (tmp_path / "helpers.py").write_text(f"def g(x):\n    return {body}\n")
         done = subprocess.run(
             [sys.executable, "-B", "script.py"], cwd=tmp_path, capture_output=True, text=True,
-            check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            check=True,
         )  # fmt: skip
         found.append(done.stdout.split())
     assert found[0] == found[1]

@@ -11,7 +11,7 @@ from lrcourse.chapters.convergence import one_hot
 from lrcourse.data import digits, line, split
 from lrcourse.engine import stacks
 from lrcourse.engine.stacks import (
-    ACTIVATIONS,
+    KERNELS,
     Mapped,
     Perceptrons,
     Unbatchable,
@@ -147,12 +147,12 @@ def test_a_model_handed_back_computes_what_the_stack_computes():
             torch.testing.assert_close(outputs[run].T, alone.detach(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("kind", KERNELS)
 @pytest.mark.parametrize(("seeds", "rows"), [(1, 512), (3, 512), (3, 8)])
 def test_products_by_any_library_are_those_of_the_definition(kind, seeds, rows):
     torch.manual_seed(0)
     w, x = torch.randn(seeds, rows, 65), 0.2 * torch.randn(seeds, 64, 65)
-    made = products(w, x, torch.empty(seeds, rows, 64), ACTIVATIONS[kind])
+    made = products(w, x, torch.empty(seeds, rows, 64), KERNELS[kind])
     torch.testing.assert_close(made, kind()(w @ x.mT), rtol=1e-5, atol=1e-5)
 
 

@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import warnings
 from functools import partial
 
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from conftest import ROOT
 
 from lrcourse.data import split
 from lrcourse.engine import planning
@@ -132,7 +130,6 @@ def test_models_in_a_list_are_known_in_a_new_session(tmp_path):
     for _ in range(2):
         subprocess.run(
             [sys.executable, script], cwd=tmp_path, check=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert rows(tmp_path / "a") == 2
 
@@ -151,7 +148,6 @@ def test_two_programs_share_one_file_and_lose_nothing(tmp_path):
     children = [
         subprocess.Popen(
             [sys.executable, script, str(first)], cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
         for first in (0, 20)
     ]  # fmt: skip
@@ -175,6 +171,12 @@ def test_what_is_no_store_or_cannot_be_written_is_noticed_before_any_run(tmp_pat
         base.execute("PRAGMA user_version = 99")
     with pytest.raises(ValueError, match="a store of version 99"):
         Store(tmp_path / "later")
+    with sqlite3.connect(tmp_path / "foreign") as base:
+        base.execute("CREATE TABLE bookmarks (url TEXT)")
+    with pytest.raises(ValueError, match="another program's database, with 'bookmarks' in it"):
+        Store(tmp_path / "foreign")
+    with sqlite3.connect(tmp_path / "foreign") as base:
+        assert [name for (name,) in base.execute("SELECT name FROM sqlite_master")] == ["bookmarks"]
 
 
 def test_a_full_disk_costs_no_runs(tmp_path, monkeypatch):
@@ -225,6 +227,54 @@ def test_a_stack_under_way_goes_on_where_it_was(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_stack_that_is_killed_goes_on_from_the_state_last_saved(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from lrcourse import digits, mlp, sweep\n"
+        "from lrcourse.engine import batched\n"
+        "batched.SAVE_SECONDS = 0.0\n"
+        "made, update = [], batched._Training.update\n"
+        "def counted(training):\n"
+        "    made.append(1)\n"
+        "    if len(made) == int(sys.argv[1]):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    update(training)\n"
+        "batched._Training.update = counted\n"
+        "runs = sweep(mlp, digits(), lr=[0.1, 0.2], seed=[0, 1], steps=64, resume='a')\n"
+        "print(len(made), float(runs.loss.sum()))\n"
+    )
+
+    def run(*argv):
+        return subprocess.run(
+            [sys.executable, script, *argv], cwd=tmp_path, text=True, capture_output=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    assert run("40").returncode == -signal.SIGKILL
+    assert rows(tmp_path / "a") == 0
+    made, total = run("0").stdout.split()
+    assert int(made) == 64 - 32  # saved after 16 and 32 updates
+    (tmp_path / "a").unlink()
+    assert run("0").stdout.split() == ["64", total]
+
+
+def test_states_that_nobody_went_on_from_are_dropped_in_the_end(tmp_path, monkeypatch):
+    def kept():
+        store = Store(tmp_path / "a")
+        found = store.checkpoint("old code").load()
+        store.close()
+        return found
+
+    store = Store(tmp_path / "a")
+    store.checkpoint("old code").save({"t": 3})
+    store.close()
+    assert kept() == {"t": 3}
+    monkeypatch.setattr("lrcourse.engine.store.FORGET_SECONDS", -1.0)
+    assert kept() is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_finished_runs_survive_a_stop(tmp_path, how):
     script = tmp_path / "script.py"
@@ -241,10 +291,8 @@ def test_finished_runs_survive_a_stop(tmp_path, how):
     )
     child = subprocess.Popen(
         [sys.executable, script], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert child.stdout.readline() == "third\n"
-    time.sleep(0.1)
     child.send_signal(how)
     child.wait(30)
     assert rows(tmp_path / "a") == 3

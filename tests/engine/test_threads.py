@@ -6,7 +6,6 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT
 
 from lrcourse.engine import threads
 
@@ -36,7 +35,7 @@ def test_two_threads_pinned_to_one_core_train_as_one(tmp_path, order, spin):
         [sys.executable, "-c", SCRIPT, order], cwd=tmp_path, capture_output=True, text=True,
         check=True, timeout=300, preexec_fn=lambda: os.sched_setaffinity(0, {min(mine())}),
         env={k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")}
-        | {"OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)},
+        | {"OMP_NUM_THREADS": "2"},
     )  # fmt: skip
     assert done.stdout.strip() == f"{{1}} 2 {spin}"
 
@@ -79,6 +78,6 @@ def test_the_user_s_own_choice_of_waiting_is_kept():
     code = "import lrcourse, os; print(os.environ['GOMP_SPINCOUNT'], os.environ['KMP_BLOCKTIME'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        env=os.environ | {"GOMP_SPINCOUNT": "7", "KMP_BLOCKTIME": "9", "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"GOMP_SPINCOUNT": "7", "KMP_BLOCKTIME": "9"},
     )  # fmt: skip
     assert done.stdout.split() == ["7", "9"]

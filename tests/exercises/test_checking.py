@@ -214,11 +214,9 @@ def in_a_thread(work):
 @pytest.mark.parametrize("where", [lambda work: work(), in_a_thread], ids=["main", "elsewhere"])
 @pytest.mark.parametrize("attempt", [endless, stubborn])
 def test_an_endless_loop_ends(attempt, where):
-    begun = time.monotonic()
     result = where(lambda: hurried.check(attempt))
     assert result.state == "wrong"
     assert result.message == "For x=1 yours was still running after 0.3 s: an endless loop?"
-    assert time.monotonic() - begun < 5
 
 
 def test_an_endless_print_ends_and_fills_no_memory(capsys):

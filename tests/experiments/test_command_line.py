@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 
 import pytest
-from conftest import ROOT
 
 from experiments import convergence, recording
 from lrcourse.cubes import load, save
@@ -177,7 +176,7 @@ def test_a_killed_experiment_loses_no_finished_run(tmp_path, kind, argv):
     script, store = tmp_path / "tiny.py", tmp_path / "unfinished" / "tiny.sqlite"
     script.write_text(SCRIPT % kind)
     command = [sys.executable, str(script), *argv]
-    options = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "cwd": tmp_path}
+    options = {"cwd": tmp_path}
     first = subprocess.Popen(
         command, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -69,3 +69,28 @@ test("what lies far outside a picture stays within reach of whatever measures it
   assert.equal(linear(0.5), 50);
   assert.ok(Number.isNaN(linear(NaN)));
 });
+
+test("a label takes the first place that covers the fewest points", () => {
+  const places = [
+    [10, 20],
+    [60, 20],
+    [10, 80],
+  ];
+  assert.deepEqual(lrx.leastCovering(places, 30, []), places[0]);
+  assert.deepEqual(lrx.leastCovering(places, 30, [[20, 15]]), places[1]);
+  const many = [
+    [20, 15],
+    [70, 15],
+    [75, 15],
+    [20, 75],
+  ];
+  assert.deepEqual(lrx.leastCovering(places, 30, many), places[0]);
+});
+
+test("colours part at a neutral middle", () => {
+  const parts = (t) => lrx.ramp(t, lrx.PARTED).match(/\d+/g).map(Number);
+  const [low, middle, high] = [0, 0.5, 1].map(parts);
+  assert.ok(low[2] > low[0], "blue below");
+  assert.ok(high[0] > high[2], "orange above");
+  assert.ok(Math.max(...middle) - Math.min(...middle) < 8, "grey in the middle");
+});

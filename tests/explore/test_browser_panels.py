@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from explorer_cubes import ravine_descent
+from explorer_cubes import Ravine, ravine_descent
 from reading import drawn, handle, numbers, settle
 from static_page import write_page
 
-from lrcourse.explore import HeatMap, Lines, explore
+from lrcourse.explore import Descent, HeatMap, Lines, explore
 from lrcourse.results import quartiles
 
 pytestmark = pytest.mark.browser
@@ -37,9 +37,23 @@ def test_a_path_is_the_recorded_descent(reader):
     run = descent.isel(lr=-1, momentum=0)
     np.testing.assert_allclose(path, np.stack([run.x0, run.x1], axis=-1), rtol=1e-6)
     assert "leaves the picture at step" in page.locator(".lrx-sentence").nth(1).inner_text()
-    shown = page.locator(".lrx-root").nth(1)
-    assert shown.locator(".lrx-descent .lrx-marks .lrx-cross").first.get_attribute("d")
-    assert not shown.locator(".lrx-descent .lrx-marks .lrx-end").first.get_attribute("d")
+    shown = page.locator(".lrx-root").nth(1).locator(".lrx-descent .lrx-marks")
+    assert not shown.locator(".lrx-end").first.get_attribute("d")
+    assert not shown.locator(".lrx-cross").first.get_attribute("d")  # the run went on
+
+
+def test_a_path_ends_in_a_cross_where_its_run_was_given_up(visit, tmp_path):
+    descent = ravine_descent(steps=40)
+    cut = descent.where(descent.loss < 1e4)
+    given_up = explore(cut, Descent("x0", "x1", surface=Ravine()), start={"lr": 0.4, "momentum": 0})
+    page = visit().open(write_page(tmp_path, given_up))
+    page.wait_for_selector(".lrx-root[data-selection]")
+    marks = page.locator(".lrx-descent .lrx-marks").first
+    assert marks.locator(".lrx-cross").first.get_attribute("d").count("M") == 1
+    handle(page, 0, "learning rate").focus()
+    page.keyboard.press("Home")
+    settle(page)
+    assert not marks.locator(".lrx-cross").first.get_attribute("d")
 
 
 def test_values_are_read_by_keyboard_and_by_mouse(reader, runs):

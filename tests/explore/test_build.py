@@ -122,6 +122,16 @@ def test_divergence_is_counted_and_dated_as_recorded(runs):
             "boundary must hold 3 finite numbers, one for each momentum",
         ),
         (
+            lambda r: explore(r, HeatMap("final_loss", "lr", "momentum", log=True, centre=0)),
+            "centre must be a positive finite number, was 0",
+        ),
+        (lambda r: explore(r, y="loss", play="lr"), r"play must be .* axis \(step\), was 'lr'"),
+        (lambda r: explore(r, y="loss", guess="?"), r"guess must be only along a control \(lr"),
+        (
+            lambda r: explore(r, Descent("loss", "loss", start="seed")),
+            r"start must name a control \(lr, momentum\), was 'seed'",
+        ),
+        (
             lambda r: explore(r, Descent("loss", "loss", surface=lambda p: p)),
             "surface must give a finite number for each",
         ),
@@ -150,6 +160,7 @@ def test_wrong_values_are_named(runs, arguments, words):
         (lambda r: explore(r, y="loss", controls="lr"), "controls must be a list .* was 'lr'"),
         (lambda r: explore(r, y="loss", controls=2), "controls must be a list .* was 2"),
         (lambda r: explore(r, y="loss", thin=10), "thin must be a mapping .* was 10"),
+        (lambda r: explore(r, y="loss", play=3), "play must be a string, was 3"),
         (lambda r: explore(r, y="loss", title=3), "title must be a string, was 3"),
         (lambda r: explore(r, y="loss", band=["seed"]), "band must be a string, was"),
         (lambda r: explore(r, [Lines("loss")]), r"panel must be a Lines.*was \[Lines"),
@@ -188,3 +199,36 @@ def test_bools_of_which_some_are_missing_are_numbers(runs):
         assert f"{name} 0" in said or f"{name} 1" in said
         unknown = explore(mixed.isel(seed=0), y=name, x="lr").sentence()
         assert f"no finite {name}" in unknown
+
+
+def meaning(runs):
+    text = np.where(runs.lr > 0.1, "too high", "it learns")
+    return xr.DataArray(text, dims="lr", coords={"lr": runs.lr})
+
+
+def test_a_variable_of_texts_says_what_each_state_means(runs):
+    explorer = explore(runs.assign(meaning=meaning(runs)), y="loss", says="meaning")
+    assert explorer.select(lr=0.001).sentence() == "it learns"
+    assert explorer.select(lr=1).sentence() == "too high"
+    says = explorer.view.spec["says"]
+    assert sorted(says["texts"]) == ["it learns", "too high"]
+    assert len(says["at"]) == runs.sizes["lr"]
+
+
+def test_texts_that_cannot_be_said_are_refused(runs):
+    with pytest.raises(ValueError, match="says must be a variable of the dataset"):
+        explore(runs, y="loss", says="meaning")
+    with pytest.raises(TypeError, match="says must hold a text for every state"):
+        explore(runs, y="loss", says="final_loss")
+    over_seeds = meaning(runs).expand_dims(seed=runs.seed)
+    with pytest.raises(ValueError, match=r"says must vary over dimensions .* has seed"):
+        explore(runs.assign(meaning=over_seeds), y="loss", says="meaning")
+
+
+def test_a_title_stands_above_the_controls_and_a_caption_travels(runs):
+    explorer = explore(runs, y="loss", title="a < b", caption="Ten rates.")
+    heading = explorer.children[0]
+    assert heading.value == "a &lt; b"
+    assert "lrx-title" in heading._dom_classes
+    assert explorer.view.spec["caption"] == "Ten rates."
+    assert len(explore(runs, y="loss").children) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import xarray as xr
 from explorer_cubes import Ravine, Wavy
 
@@ -72,3 +73,24 @@ def test_a_variable_that_all_seeds_share_is_drawn_beside_those_that_differ(runs)
     cube["used"] = cube.loss.isel(seed=0, drop=True) * 0 + cube.lr
     assert "seed" in cube.diverged_at.dims
     assert explore(cube, Lines("loss"), Lines("used")).still().startswith(PNG)
+
+
+def test_colours_end_where_limits_say_and_values_stay_true(runs):
+    heat = HeatMap("final_loss", "lr", "momentum", log=True, limits=(0.1, 0.2))
+    shown, free = (
+        explore(runs, panel) for panel in (heat, HeatMap("final_loss", "lr", "momentum", log=True))
+    )
+    assert shown.view.spec["panels"][0]["domain"] == (0.1, 0.2)
+    assert free.view.spec["panels"][0]["domain"] != (0.1, 0.2)
+    assert shown.sentence() == free.sentence()  # no value was cut
+    assert shown.still() != free.still()
+    with pytest.raises(ValueError, match="limits must be two rising finite numbers"):
+        explore(runs, HeatMap("final_loss", "lr", "momentum", limits=(2, 1)))
+
+
+def test_colours_that_part_at_a_value_reach_as_far_on_both_sides(runs):
+    for log, middle in ((True, lambda a, b: (a * b) ** 0.5), (False, lambda a, b: (a + b) / 2)):
+        shown = explore(runs, HeatMap("final_loss", "lr", "momentum", log=log, centre=0.5))
+        low, high = shown.view.spec["panels"][0]["domain"]
+        np.testing.assert_allclose(middle(low, high), 0.5)
+        assert shown.still().startswith(PNG)

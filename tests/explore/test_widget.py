@@ -29,6 +29,9 @@ PNG = b"\x89PNG"
 def test_a_still_picture_and_a_sentence_stand_beside_the_view(runs, panels):
     explorer = explore(runs, *panels, title="Descent", start={"lr": 1, "momentum": 0.9})
     bundle = explorer._repr_mimebundle_()
+    wide, middle, narrow = bundle["application/vnd.jupyter.widget-view+json"]["heights"]
+    assert 400 < wide < narrow
+    assert 400 < middle < narrow
     assert bundle["image/png"].startswith(PNG)
     assert bundle["text/plain"] == explorer.sentence()
     assert "application/vnd.jupyter.widget-view+json" in bundle

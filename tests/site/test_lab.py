@@ -48,7 +48,7 @@ def lab(tmp_path):
         log.close()
 
 
-def test_a_notebook_runs_live_and_its_slider_moves_the_curve(lab, chromium):
+def test_a_notebook_runs_live_and_its_slider_and_handles_move_the_curve(lab, chromium):
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.goto(f"{lab}/lab/tree/index.ipynb?token={TOKEN}&reset")
@@ -70,4 +70,7 @@ def test_a_notebook_runs_live_and_its_slider_moves_the_curve(lab, chromium):
     page.keyboard.press("ArrowRight")
     page.wait_for_function(f"before => ({drawn})() !== before", arg=before)
     assert handle.get_attribute("aria-label")
+    page.locator(".jp-MarkdownOutput a[href^='#lrx:']").first.click()
+    asked = "() => JSON.parse(document.querySelector('.lrx-root').dataset.selection).lr === '0.001'"
+    page.wait_for_function(asked)
     context.close()

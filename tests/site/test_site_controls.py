@@ -7,11 +7,14 @@ decoder that shares no code with the explorer.
 from __future__ import annotations
 
 import json
+from itertools import cycle
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from conftest import NOTEBOOKS
 from embedded import EmbeddedCube, explorers
+from reading import settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.site]
 
@@ -20,11 +23,6 @@ each_page = pytest.mark.parametrize("name", [f"book/{path.stem}.html" for path i
 
 def selection(root):
     return json.loads(root.get_attribute("data-selection"))
-
-
-def settle(page):
-    """Two frames: the control's model, then the drawing."""
-    page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
 
 def stands_still(page, track):
@@ -188,6 +186,9 @@ def test_a_pinned_run_stays_while_the_choice_moves_on(site, visit, name):
     explorer = page.locator(".widget-subarea .lrx", has=page.locator(".noUi-handle")).first
     root = explorer.locator(".lrx-root")
     drawn = root.evaluate("r => r.lrx.series().find(s => s.pin === 0).y ?? null")
+    reveal = explorer.get_by_role("button", name="Show the result")
+    if reveal.count():
+        reveal.click()
     explorer.get_by_role("button", name="Pin this run").click()
     handle = handles(explorer)[0]
     handle.focus()
@@ -196,7 +197,47 @@ def test_a_pinned_run_stays_while_the_choice_moves_on(site, visit, name):
     pins = root.evaluate("r => r.lrx.series().filter(s => s.pin !== 0)")
     assert pins
     if drawn is not None:
-        assert pins[0]["y"] == drawn
+        assert drawn in [pin["y"] for pin in pins]
     explorer.get_by_role("button", name="Clear pins").click()
     settle(page)
     assert root.evaluate("r => r.lrx.series().every(s => s.pin === 0)")
+
+
+@each_page
+def test_every_handle_puts_the_explorer_above_it_where_it_says(site, visit, name):
+    reader = visit()
+    page = reader.open(site / name)
+    handles = page.locator("a.lrx-handle").all()
+    for handle, key in zip(handles, cycle(["Enter", " "])):
+        wanted = unquote(handle.get_attribute("href")).removeprefix("#lrx:")
+        asked = dict(pair.split("=") for pair in wanted.split(","))
+        handle.scroll_into_view_if_needed()
+        handle.focus()
+        page.keyboard.press(key)
+        settle(page)
+        shown = selection(page.locator(".lrx-moved").last)
+        for dim, text in asked.items():
+            assert shown[dim] == text or float(shown[dim]) == pytest.approx(float(text), rel=0.02)
+        page.evaluate(
+            "document.querySelectorAll('.lrx-moved').forEach(r => r.classList.remove('lrx-moved'))"
+        )
+    assert reader.complaints == []
+
+
+def test_a_handle_moves_the_explorer_above_it_and_no_other(site, visit):
+    page = visit().open(site / "book/basics.html")
+    before = [selection(root) for root in page.locator(".lrx-root").all()]
+    page.locator("a.lrx-handle").first.click()
+    settle(page)
+    after = [selection(root) for root in page.locator(".lrx-root").all()]
+    moved = [now != then for now, then in zip(after, before, strict=True)]
+    assert moved == [True] + [False] * (len(after) - 1)
+
+
+def test_without_scripts_a_handle_is_plain_words(site, visit):
+    reader = visit(java_script_enabled=False)
+    reader.page.goto((site / "book/basics.html").as_uri())
+    handle = reader.page.locator("a.lrx-handle").first
+    assert handle.get_attribute("href") is None
+    colours = "e => [e, e.parentElement].map(x => getComputedStyle(x).color)"
+    assert len(set(handle.evaluate(colours))) == 1

@@ -34,10 +34,10 @@ export class Descent extends Frame {
     const domain = y[this.log.y ? "log" : "linear"];
     const height = equal
       ? ((width - 50) * (domain[1] - domain[0])) / (x[1] - x[0]) + 66
-      : width * 0.68;
+      : this.height(width);
     this.axes(
       width,
-      clamp(height, 200, equal ? 900 : 340),
+      clamp(height, 200, 900),
       { domain: x, log: false, label: xlabel },
       { domain, log: this.log.y, label: title && ylabel },
     );
@@ -84,7 +84,8 @@ export class Descent extends Frame {
       name: `${spec.x} ${spec.y}`,
       paths: this.points(run.sel),
     }));
-    this.series.forEach(({ run, paths }, i) => {
+    this.series.forEach(({ run, paths: whole }, i) => {
+      const paths = this.played(cursor) ? whole.map((path) => path.slice(0, along + 1)) : whole;
       const {
         g,
         line,
@@ -96,7 +97,8 @@ export class Descent extends Frame {
       } = this.group(i, ["line", "beads", "start", "end", "cross", "dot"]);
       const there = paths.map((path) => path.filter(Boolean)).filter((path) => path.length);
       const last = there.map((path) => path.at(-1));
-      const lost = last.filter((p) => p.i < dim.n - 1 || !this.inside(p));
+      const ended = last.filter((p) => p.i === dim.n - 1 && this.inside(p));
+      const givenUp = this.played(cursor) ? [] : there.filter((path) => path.at(-1).i < dim.n - 1);
       const now = along === null ? null : paths[0][along];
       put(g, { class: `lrx-run-${run.colour} lrx-var-0` });
       put(line, { d: there.map(join).join(""), "data-series": spec.y });
@@ -104,14 +106,10 @@ export class Descent extends Frame {
         d: dim.n <= 120 && there.length === 1 ? there[0].map((p) => disc(p, 2)).join("") : "",
       });
       put(start, { d: there.map((path) => disc(path[0], 4.5)).join("") });
-      put(end, {
-        d: last
-          .filter((p) => !lost.includes(p))
-          .map((p) => disc(p, 4.5))
-          .join(""),
-      });
+      put(end, { d: ended.map((p) => disc(p, 4.5)).join("") });
       put(ends, {
-        d: lost
+        d: givenUp
+          .map((path) => path.findLast((p) => this.inside(p)) ?? path[0])
           .map((p) => cross(clamp(p.x, 6, this.inner - 6), clamp(p.y, 6, this.tall - 6)))
           .join(""),
       });
@@ -179,15 +177,33 @@ export class Descent extends Frame {
     );
   }
 
+  /** How far runs reach along the path now. */
+  lastSeen() {
+    return Math.max(
+      ...this.series.flatMap(({ paths }) => paths.map((p) => p.findLastIndex(Boolean))),
+    );
+  }
+
   step(across, up) {
     this.walk(this.spec.along, across || up);
   }
 
-  at(px, py) {
+  at(px, py, chosen) {
     const gap = (p) => Math.hypot(p.x - px, p.y - py);
+    if (chosen && this.spec.start) return this.startAt(gap);
     const path = this.series.at(-1).paths[0].filter(Boolean);
     const best = path.reduce((a, p) => (a && gap(a) <= gap(p) ? a : p), null);
     this.view.point(best && gap(best) < 40 ? { dim: this.spec.along, i: best.i } : null);
+  }
+
+  /** Choose the run whose start is nearest. */
+  startAt(gap) {
+    const { view, spec } = this;
+    const gaps = view.spec.dims[spec.start].labels.map((_, i) => {
+      const [first] = this.points({ ...view.sel, [spec.start]: i })[0];
+      return first ? gap(first) : Infinity;
+    });
+    view.select({ [spec.start]: gaps.indexOf(Math.min(...gaps)) });
   }
 
   clause() {

@@ -39,6 +39,8 @@ class Descent(Panel):
         How many contours, or their values.
     faint : str, optional
         A control whose other paths stay in sight, faintly.
+    start : str, optional
+        A control whose runs differ in where they start: the start can then be dragged.
     equal : bool
         One unit is as long across as upwards, so that gradients cross contours at right angles.
     log : {"", "y"}
@@ -65,6 +67,7 @@ class Descent(Panel):
     bounds: tuple[Limits, Limits] | None = None
     levels: int | Sequence[float] = 12
     faint: str | None = None
+    start: str | None = None
     equal: bool = False
     log: str = ""
     title: str | None = None
@@ -106,7 +109,7 @@ class Descent(Panel):
         for name in (self.x, self.y):
             check_along(packed, "along", self.along, name)
         varies, surfaces = self._ground()
-        for role, dim in (("faint", self.faint), ("surface", varies)):
+        for role, dim in (("faint", self.faint), ("start", self.start), ("surface", varies)):
             if dim is not None and dim not in dims:
                 raise ValueError(f"{role} must name a control ({listing(dims)}), was {dim!r}")
         if varies is not None and len(surfaces) != packed.ds.sizes[varies]:
@@ -117,12 +120,13 @@ class Descent(Panel):
         result: dict[str, Any] = {
             "kind": "descent",
             "title": self.title,
-            "xlabel": packed.words(self.x),
-            "ylabel": packed.words(self.y),
+            "xlabel": packed.long_name(self.x),
+            "ylabel": packed.long_name(self.y),
             "x": packed.pack(self.x),
             "y": packed.pack(self.y),
             "along": self.along,
             "faint": self.faint,
+            "start": self.start,
             "equal": self.equal,
             "log": self.log if high else "",
             "ylog": high is not None,
@@ -161,7 +165,7 @@ class Descent(Panel):
         """Where the first run of the path ends."""
         box = self._box(packed)
         points = np.stack([packed.rows(n, at, self.along)[0] for n in (self.x, self.y)])
-        steps, name = packed.values(self.along), packed.words(self.along)
+        steps, name = packed.values(self.along), packed.long_name(self.along)
         seen = np.flatnonzero(np.isfinite(points).all(axis=0))
         if seen.size == 0:
             return "no finite point"
@@ -193,7 +197,7 @@ class Descent(Panel):
             ax.plot(px[seen], py[seen], ".-", color=PALETTE[0], lw=1.2, ms=3)
             ax.plot(px[seen][:1], py[seen][:1], "o", color=PALETTE[0], mfc="white")
             ax.plot(px[seen][-1:], py[seen][-1:], "o" if seen.all() else "x", color=PALETTE[0])
-        ax.set(xlim=x, ylim=y, xlabel=packed.words(self.x), ylabel=packed.words(self.y))
+        ax.set(xlim=x, ylim=y, xlabel=packed.long_name(self.x), ylabel=packed.long_name(self.y))
         ax.set_aspect("equal" if self.equal else "auto")
 
 

@@ -1,19 +1,35 @@
 // A grid of medians; a cell is a run to choose.
 
 import { Frame } from "../frame.js";
-import { CHAR, disc, html, put, svg } from "../drawing.js";
+import { disc, html, put, svg, wide } from "../drawing.js";
 import { clamp, fraction, logTicks, scale, ticks } from "../scales.js";
 import { inWords, spreadText } from "../words.js";
 
-const RAMP = "#00224e #1a386f #434e6c #61656f #7d7c78 #9b9476 #bcae6c #dec958 #fee838"
-  .split(" ")
-  .map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
+const parsed = (colours) =>
+  colours.split(" ").map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
+// cividis: even in lightness, the same to colour-blind eyes
+const EVEN = parsed("#00224e #1a386f #434e6c #61656f #7d7c78 #9b9476 #bcae6c #dec958 #fee838");
+// blue below a neutral middle, orange above it
+export const PARTED = parsed("#08519c #4292c6 #9ecae1 #f3f3f3 #fdbe85 #e6701e #a63603");
 
-/** A colour of the ramp (cividis: even in lightness, the same to colour-blind eyes), t in 0…1. */
-export function ramp(t) {
-  const at = clamp(t, 0, 1) * (RAMP.length - 1);
-  const k = Math.min(Math.floor(at), RAMP.length - 2);
-  return `rgb(${RAMP[k].map((c, j) => Math.round(c + (RAMP[k + 1][j] - c) * (at - k))).join(" ")})`;
+/** A colour of a ramp, t in 0…1. */
+export function ramp(t, stops = EVEN) {
+  const at = clamp(t, 0, 1) * (stops.length - 1);
+  const k = Math.min(Math.floor(at), stops.length - 2);
+  return `rgb(${stops[k].map((c, j) => Math.round(c + (stops[k + 1][j] - c) * (at - k))).join(" ")})`;
+}
+
+const BAR = 176; // the width of a colour bar, see .lrx-bar
+
+/** The numbers that have room beside one another below a bar. */
+function apart(numbers, map) {
+  let end = -Infinity;
+  return numbers.filter((v) => {
+    const [middle, half] = [BAR * clamp(map(v), 0, 1), wide(inWords(v)) / 2];
+    if (middle - half < end + 6) return false;
+    end = middle + half;
+    return true;
+  });
 }
 
 /** Cells in the colours of their medians; a click or an arrow key chooses one. */
@@ -33,15 +49,18 @@ export class HeatMap extends Frame {
       svg("path", { class: "lrx-hatch" }),
       svg("path", { class: "lrx-best" }),
     ];
+    this.hovered = svg("path", { class: "lrx-hovered" });
     this.back.append(this.cells, this.hatch, this.bounds, this.best);
+    this.over.append(this.hovered);
     const map = scale(spec.domain, [0, 1], spec.log);
-    const stops = (spec.log ? logTicks : ticks)(...spec.domain, 4);
-    this.tint = (v) => ramp(map(v));
+    const stops = apart((spec.log ? logTicks : ticks)(...spec.domain, 4), map);
+    const colours = spec.centre === null ? EVEN : PARTED;
+    this.tint = (v) => ramp(map(v), colours);
     this.bar = html(
       "span",
       {
         class: "lrx-bar",
-        style: `background:linear-gradient(90deg,${[...Array(9).keys()].map((k) => ramp(k / 8))})`,
+        style: `background:linear-gradient(90deg,${[...Array(9).keys()].map((k) => ramp(k / 8, colours))})`,
       },
       ...stops.map((v) =>
         html("span", { style: `left:${clamp(map(v), 0, 1) * 100}%` }, inWords(v)),
@@ -68,13 +87,15 @@ export class HeatMap extends Frame {
       ),
       spec.best > 0 ? "highest" : "lowest",
     );
-    this.plot.after(html("p", { class: "lrx-key" }, this.bar, this.bestKey, this.lostKey));
+    const name = spec.title === this.label ? [] : [html("span", {}, this.label)];
+    const key = [...name, this.bar, this.bestKey, this.lostKey];
+    this.plot.after(html("p", { class: "lrx-key" }, ...key));
   }
 
   layout(width) {
     this.axes(
       width,
-      clamp(this.dy.n * 30 + 66, Math.min(220, width * 0.62), 400),
+      clamp(this.dy.n * 30 + 66, 220, this.crowded ? 260 : 400),
       { dim: this.dx, label: this.dx.label },
       { dim: this.dy, label: this.dy.label },
     );
@@ -84,11 +105,7 @@ export class HeatMap extends Frame {
   }
 
   draw(runs) {
-    const {
-      spec: { x, y },
-      w,
-      h,
-    } = this;
+    const { x, y } = this.spec;
     const { sel } = runs.at(-1);
     const key = JSON.stringify({ ...sel, [x]: 0, [y]: 0 });
     if (key !== this.key) this.drawCells(sel);
@@ -96,12 +113,17 @@ export class HeatMap extends Frame {
     runs.forEach((run, i) => {
       const { g, ring } = this.group(i, ["ring"]);
       put(g, { class: `lrx-run-${run.colour}` });
-      put(ring, {
-        d: `M${this.X(run.sel[x]) - w / 2} ${this.Y(run.sel[y]) - h / 2}h${w}v${h}h${-w}Z`,
-      });
+      put(ring, { d: this.box([run.sel[x], run.sel[y]]) });
     });
     this.hideFrom(runs.length);
+    put(this.hovered, { d: this.hover ? this.box(this.hover) : "" });
     this.tell(this.hover ?? [sel[x], sel[y]]);
+  }
+
+  /** The outline of a cell. */
+  box([i, j]) {
+    const { w, h } = this;
+    return `M${this.X(i) - w / 2} ${this.Y(j) - h / 2}h${w}v${h}h${-w}Z`;
   }
 
   drawCells(sel) {
@@ -159,14 +181,16 @@ export class HeatMap extends Frame {
         return [
           svg("path", { class: "lrx-halo", d }),
           svg("path", { d }),
-          svg(
-            "text",
-            { x: clamp(px[0] + 5, 0, this.inner - label.length * CHAR), y: this.tall - 6 },
-            label,
-          ),
+          ...this.tag(label, clamp(px[0] + 6, 2, this.inner - wide(label) - 6), this.tall - 8),
         ];
       }),
     );
+  }
+
+  /** A word over the cells, on ground of its own. */
+  tag(label, x, y) {
+    const ground = { class: "lrx-ground", x: x - 3, y: y - 12, width: wide(label) + 6, height: 16 };
+    return [svg("rect", { ...ground, rx: 2 }), svg("text", { x, y }, label)];
   }
 
   /** Whether a cell without a number has none because runs are missing. */
@@ -205,13 +229,14 @@ export class HeatMap extends Frame {
     view.select({ [x]: view.index(x) + across, [y]: view.index(y) + up });
   }
 
-  at(px, py, click) {
+  at(px, py, chosen) {
     const cell = [
       clamp(Math.floor(px / this.w), 0, this.dx.n - 1),
       clamp(this.dy.n - 1 - Math.floor(py / this.h), 0, this.dy.n - 1),
     ];
-    this.hover = click ? null : cell;
-    if (click) this.view.select({ [this.spec.x]: cell[0], [this.spec.y]: cell[1] });
+    this.hover = chosen ? null : cell;
+    put(this.hovered, { d: chosen ? "" : this.box(cell) });
+    if (chosen) this.view.select({ [this.spec.x]: cell[0], [this.spec.y]: cell[1] });
     else this.tell(cell);
   }
 

@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
 from lrcourse.explore.pack import Limits, Packed, Selection, extent
-from lrcourse.explore.panels import Panel, visible
+from lrcourse.explore.panels import Panel, check_limits, visible
 from lrcourse.explore.words import Array, in_words, is_numeric, listing, option_labels
 from lrcourse.plots import MUTED, PALETTE
 from lrcourse.results import quartiles
+
+PARTED = LinearSegmentedColormap.from_list(
+    "parted", ["#08519c", "#4292c6", "#9ecae1", "#f3f3f3", "#fdbe85", "#e6701e", "#a63603"]
+)  # as in heat.js
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class HeatMap(Panel):
         What to call a cell without a finite median.
     boundary : mapping from str to sequence of float or str
         Lines over the map, label -> x for each y (numbers, or a variable over `y`).
+    limits : (float, float), optional
+        The ends of the colours, else from the values; what lies outside gets the colour of the end.
+        With `centre` they reach as far on its other side.
+    centre : float, optional
+        A neutral value: colours part there, blue below and orange above.
     mark : bool
         Ring the best cell and name it; False where neither end of the scale is better.
     title : str, optional
@@ -51,6 +61,8 @@ class HeatMap(Panel):
     log: bool = False
     missing: str = "diverged"
     boundary: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits | None = None
+    centre: float | None = None
     mark: bool = True
     title: str | None = None
 
@@ -83,6 +95,22 @@ class HeatMap(Panel):
 
     def _domain(self, packed: Packed) -> tuple[Limits, bool]:
         """The range of the colours, and if they follow the logarithm; outliers get the last one."""
+        limits, log = self._range(packed)
+        if self.centre is None:
+            return limits, log
+        if not np.isfinite(self.centre) or (log and self.centre <= 0):
+            must = "a positive finite number" if log else "a finite number"
+            raise ValueError(f"centre must be {must}, was {self.centre!r}")
+        if log:
+            reach = max(limits[1] / self.centre, self.centre / limits[0])
+            return (self.centre / reach, self.centre * reach), True
+        reach = max(limits[1] - self.centre, self.centre - limits[0])
+        return (self.centre - reach, self.centre + reach), False
+
+    def _range(self, packed: Packed) -> tuple[Limits, bool]:
+        if self.limits is not None:
+            low, high = check_limits("limits", self.limits)
+            return (low, high), self.log and low > 0
         values = packed.curves(self.value, self.x).ravel()
         values = values[np.isfinite(values)]
         if self.log and (values > 0).any() and values.min() >= 0:
@@ -103,7 +131,7 @@ class HeatMap(Panel):
         limits, log = self._domain(packed)
         return {
             "kind": "heat",
-            "title": self.title or packed.words(self.value),
+            "title": self.title or packed.long_name(self.value),
             "value": packed.pack(self.value),
             "x": self.x,
             "y": self.y,
@@ -111,6 +139,7 @@ class HeatMap(Panel):
             "best": -packed.worst(self.value) if self.mark else 0,
             "missing": self.missing,
             "domain": limits,
+            "centre": self.centre,
             "bounds": [(label, self._bound(packed, at)) for label, at in self.boundary.items()],
         }
 
@@ -130,8 +159,10 @@ class HeatMap(Panel):
         if self.mark and np.isfinite(grid).any():
             j, i = np.unravel_index(np.nanargmin(worst * grid), grid.shape)
             labels = [option_labels(d, packed.values(d))[k] for d, k in ((self.x, i), (self.y, j))]
-            what = f"the {'lowest' if worst > 0 else 'highest'} {packed.words(self.value)}"
-            where = f"{packed.words(self.x)} {labels[0]}, {packed.words(self.y)} {labels[1]}"
+            what = f"the {'lowest' if worst > 0 else 'highest'} {packed.long_name(self.value)}"
+            where = (
+                f"{packed.long_name(self.x)} {labels[0]}, {packed.long_name(self.y)} {labels[1]}"
+            )
             parts.append(f"{what}, {in_words(grid[j, i])}, is at {where}")
         missing = int(self._blank(packed, at, grid).sum())
         if lost := int((~np.isfinite(grid)).sum()) - missing:
@@ -145,7 +176,8 @@ class HeatMap(Panel):
         (low, high), log = self._domain(packed)
         ax.patch.set(hatch="////", edgecolor=MUTED, facecolor="white")
         grid, norm = self._medians(packed, at), "log" if log else "linear"
-        image = ax.pcolormesh(grid, cmap="cividis", norm=norm)
+        colours = "cividis" if self.centre is None else PARTED
+        image = ax.pcolormesh(grid, cmap=colours, norm=norm)
         image.set_clim(low, high)
         for j, i in np.argwhere(self._blank(packed, at, grid)):
             ax.add_patch(Rectangle((i, j), 1, 1, fc="white", ec="none"))
@@ -154,5 +186,5 @@ class HeatMap(Panel):
             every = -(-len(labels) // 6)
             axis.set_ticks(np.arange(len(labels))[::every] + 0.5, labels[::every])
         ax.add_patch(Rectangle((at[self.x], at[self.y]), 1, 1, fill=False, ec=PALETTE[1], lw=2))
-        ax.set(xlabel=packed.words(self.x), ylabel=packed.words(self.y))
-        ax.figure.colorbar(image, ax=ax, label=packed.words(self.value))
+        ax.set(xlabel=packed.long_name(self.x), ylabel=packed.long_name(self.y))
+        ax.figure.colorbar(image, ax=ax, label=packed.long_name(self.value))

@@ -36,6 +36,9 @@ class Lines(Panel):
         Show one `y` at a time, with a toggle; then there may be nine.
     spread : {"band", "runs"}
         Quartiles, or every run of the band.
+    guess : str, optional
+        A question that stands over the empty axes until the reader has clicked an answer; `x` must
+        be a control.
     title, ylabel : str, optional
         Words for the panel and its axis.
     xlim, ylim : (float, float), optional
@@ -63,6 +66,7 @@ class Lines(Panel):
     faint: str | None = None
     choose: bool = False
     spread: str = "band"
+    guess: str | None = None
     title: str | None = None
     ylabel: str | None = None
     xlim: Limits | None = None
@@ -105,6 +109,9 @@ class Lines(Panel):
             raise ValueError(f"log='x' needs positive values of {self.x}")
         if self.faint is not None and self.faint not in dims:
             raise ValueError(f"faint must be a control ({listing(dims)}), was {self.faint!r}")
+        if self.guess is not None and self.x not in dims:
+            must = f"only along a control ({listing(dims)})"
+            raise ValueError(f"guess must be {must}, x is {self.x!r}")
         x = packed.values(self.x)
         kinds = {"linear": False, "log": True}
         domain = {
@@ -125,6 +132,7 @@ class Lines(Panel):
             "faint": self.faint,
             "choose": key if self.choose else None,
             "spread": self.spread,
+            "guess": self.guess,
             "selects": self.x in dims,
             "domain": domain,
             "xlim": self.xlim and check_limits("xlim", self.xlim),
@@ -140,14 +148,14 @@ class Lines(Panel):
     def clause(self, packed: Packed, at: Selection, dims: Sequence[str]) -> str:
         """The last value of each curve, or the value at the chosen place."""
         k = at[self.x] if self.x in dims else packed.ds.sizes[self.x] - 1
-        place = f" at {packed.words(self.x)} {in_words(packed.values(self.x)[k])}"
+        place = f" at {packed.long_name(self.x)} {in_words(packed.values(self.x)[k])}"
         where = "" if self.x in dims else place
         parts = []
         for name in self._shown(at):
             rows = packed.rows(name, at, self.x)
             low, mid, high = (float(q[k]) for q in quartiles(rows, packed.worst(name)))
             spread = low, mid, high
-            parts.append(value_text(packed.words(name), where, spread, len(rows), packed.band))
+            parts.append(value_text(packed.long_name(name), where, spread, len(rows), packed.band))
         return "; ".join(parts)
 
     def draw(self, ax: Axes, packed: Packed, at: Selection, dims: Sequence[str]) -> None:
@@ -159,12 +167,12 @@ class Lines(Panel):
         ax.set(xscale="log" if "x" in self.log else "linear", yscale="log" if log else "linear")
         wide = x[x > 0] if "x" in self.log else x
         ax.set(ylim=(bottom, top), xlim=self.xlim or (wide.min(), wide.max()))
-        ax.set_xlabel(packed.words(self.x))
-        ax.set_ylabel(self.ylabel or (packed.words(names[0]) if len(names) == 1 else ""))
+        ax.set_xlabel(packed.long_name(self.x))
+        ax.set_ylabel(self.ylabel or (packed.long_name(names[0]) if len(names) == 1 else ""))
         for i in range(packed.ds.sizes[self.faint]) if self.faint else ():
             mid = quartiles(packed.rows(names[0], {**at, self.faint or "": i}, self.x))[1]
             ax.plot(x, visible(mid), color=MUTED, alpha=0.25, lw=0.7)
-        looks = ((PALETTE[0], "-"), (INK, "--"), (MUTED, ":"))
+        looks = ((PALETTE[0], "-"), (INK, "--"), (PALETTE[3], ":"))
         for name, (color, dash) in zip(names, looks, strict=False):
             rows, worst = packed.rows(name, at, self.x), packed.worst(name)
             low, mid, high = (q.clip(bottom, top) for q in quartiles(rows, worst))
@@ -173,7 +181,7 @@ class Lines(Panel):
             elif len(rows) > 1:
                 ax.plot(x, rows.T, color=color, alpha=0.35, lw=0.7)
             mid = quartiles(rows, worst)[1]
-            ax.plot(x, visible(mid), color=color, ls=dash, label=packed.words(name))
+            ax.plot(x, visible(mid), color=color, ls=dash, label=packed.long_name(name))
             if self.x in dims:
                 ax.plot(x[at[self.x]], mid[at[self.x]], "o", color=color)
                 continue
