@@ -26,7 +26,7 @@ test: $(VENV)/.test book  ## lint, types, scripts, every notebook, unit tests, t
 	ruff check .
 	ruff format --check .
 	mypy
-	npx prettier --check "lrcourse/**/*.js" "tests/**/*.mjs"
+	npx prettier --check "lrcourse/**/*.js" "book/**/*.js" "tests/**/*.mjs"
 	node --test tests/*/*.test.mjs
 	@$(BIN)/python -m tools.alone
 	pytest --doctest-modules --numprocesses 2 --maxschedchunk 1 lrcourse tests

@@ -2,7 +2,7 @@
 
 At build time this Sphinx extension
 
-* copies the pinned browser assets (widget manager, RequireJS, anywidget, MathJax) to `_vendor/`,
+* puts the pinned browser assets into `_vendor/`: the widget manager as one script, MathJax,
 * re-executes a notebook when a module that it reaches or a recorded cube that it loads has changed,
 * lets each fold say what it holds,
 * keeps links such as `#lrx:lr=0.1`, which move the explorer above them,
@@ -19,10 +19,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-import anywidget
 from docutils import nodes
 from jupyter_client import KernelManager
 from nbclient import NotebookClient
@@ -33,6 +31,7 @@ from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.osutil import copyfile
 
+from bundle import bundle, sources
 from ingredients import digest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,10 +46,6 @@ def _assets() -> dict[str, Path]:
     npm = ROOT / "node_modules"
     mathjax = npm / "mathjax" / "es5"
     files = {
-        "require.js": npm / "requirejs" / "require.js",
-        "embed-amd.js": npm / "@jupyter-widgets" / "html-manager" / "dist" / "embed-amd.js",
-        "anywidget.js": _anywidget_amd(),
-        "setup.js": Path(__file__).with_name("vendor_setup.js"),
         "explore.css": ROOT / "lrcourse" / "explore" / "explore.css",
         "mathjax/tex-chtml.js": mathjax / "tex-chtml.js",
     }
@@ -59,17 +54,11 @@ def _assets() -> dict[str, Path]:
     return files
 
 
-def _anywidget_amd() -> Path:
-    """The browser half of the installed anywidget, as an AMD module."""
-    relative = Path("share/jupyter/nbextensions/anywidget/index.js")
-    bases = [Path(sys.prefix), *Path(anywidget.__file__).resolve().parents]
-    return next((b / relative for b in bases if (b / relative).exists()), bases[0] / relative)
-
-
 def copy_assets(app: Sphinx, exception: Exception | None) -> None:
-    """Copy what is missing or older in the built site."""
+    """Bring what is missing or older in the built site."""
     if exception is not None or app.builder.format != "html":
         return
+    bundle(Path(app.outdir) / VENDOR)
     for name, source in _assets().items():
         target = Path(app.outdir) / VENDOR / name
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
@@ -79,7 +68,8 @@ def copy_assets(app: Sphinx, exception: Exception | None) -> None:
 
 def check_assets(app: Sphinx) -> None:
     """Fail before anything is executed when the browser assets were not fetched."""
-    missing = [str(source) for source in _assets().values() if not source.exists()]
+    needed = [*_assets().values(), *sources()]
+    missing = [str(source) for source in needed if not source.exists()]
     if missing:
         raise ExtensionError(
             f"browser assets are missing ({missing[0]}): run `npm ci --ignore-scripts` first "
@@ -191,17 +181,17 @@ class StillPictures(SphinxPostTransform):
     formats = ("html",)
 
     def run(self, **_: object) -> None:
-        for bundle in list(self.document.findall(nodes.container)):
-            if bundle.get("nb_element") != "mime_bundle":
+        for found in list(self.document.findall(nodes.container)):
+            if found.get("nb_element") != "mime_bundle":
                 continue
-            by_type = {child["mime_type"]: child for child in bundle.children}
+            by_type = {child["mime_type"]: child for child in found.children}
             if WIDGET in by_type and "image/png" in by_type:
                 text = by_type["text/plain"].astext() if "text/plain" in by_type else ""
                 picture = by_type["image/png"].deepcopy()
                 for image in picture.findall(nodes.image):
                     image["alt"] = " ".join(text.split()) or "A still picture of the widget"
-                place = bundle.parent.index(bundle) + 1
-                bundle.parent[place:place] = [
+                place = found.parent.index(found) + 1
+                found.parent[place:place] = [
                     *self.held(by_type[WIDGET]),
                     nodes.raw("", "<noscript>", format="html"),
                     *picture.children,

@@ -17,5 +17,6 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 });
 document.addEventListener("click", (event) => {
-  if (event.target.closest?.("dialog.bd-sidebar-secondary a")) event.target.closest("dialog").close();
+  if (event.target.closest?.("dialog.bd-sidebar-secondary a"))
+    event.target.closest("dialog").close();
 });

@@ -250,7 +250,7 @@ def _derive_divergence(packed: Packed, panels: Sequence[Panel]) -> None:
             continue
         gone: xr.DataArray = array.isnull()
         if bool(gone.any()):
-            first = packed.ds[axis][gone.argmax(axis)].drop_vars(axis)
+            first = packed.ds[axis][gone.argmax(axis)].drop_vars(axis, errors="ignore")
             packed.ds = packed.ds.assign(diverged_at=first.where(gone.any(axis), -1))
 
 

@@ -10,9 +10,11 @@ const HANDLES = `a[href^="${SIGN}"]`;
 const PLACES = 'script[type="application/vnd.jupyter.widget-view+json"]';
 const views = new Set();
 
-/** What a handle asks for: "lr=0.1,plan=cosine" as a map from names to texts. */
+/** What a handle asks for: "lr=0.1,plan=cosine" as a map from names to texts. A comma or a space
+ * within a text is written as in an address: %2C, %20. */
 export function wanted(text) {
-  const parted = (pair) => {
+  const parted = (escaped) => {
+    const pair = decodeURIComponent(escaped);
     const at = pair.indexOf("=");
     return [pair.slice(0, at).trim(), pair.slice(at + 1).trim()];
   };
@@ -44,16 +46,17 @@ function placeInPage(view) {
   return homes.findIndex((home) => home.contains(view.root)) + 1;
 }
 
-/** The address of a state in a built page: "#lrx-2:lr=0.1"; null elsewhere. */
+/** The address of a state in a built page: "#lrx-2:lr%3D0.1"; null elsewhere. */
 export function linkTo(view, state) {
   const place = placeInPage(view);
-  return place ? `#lrx-${place}:${encodeURIComponent(state)}` : null;
+  const pairs = Object.entries(state).map(([key, text]) => encodeURIComponent(`${key}=${text}`));
+  return place ? `#lrx-${place}:${pairs.join()}` : null;
 }
 
 /** The state that the page's address asks this view for, if it does. */
 export function askedFor(view) {
   const [, place, state] = /^#lrx-(\d+):(.+)$/.exec(location.hash) ?? [];
-  return state && Number(place) === placeInPage(view) ? wanted(decodeURIComponent(state)) : null;
+  return state && Number(place) === placeInPage(view) ? wanted(state) : null;
 }
 
 function press(event) {
@@ -63,7 +66,7 @@ function press(event) {
   if (!view) return;
   event.preventDefault();
   event.stopPropagation();
-  view.go(wanted(decodeURIComponent(el.getAttribute("href")).slice(SIGN.length)));
+  view.go(wanted(el.getAttribute("href").slice(SIGN.length)));
 }
 
 /** Let handles reach a view, from now until the returned function is called. */

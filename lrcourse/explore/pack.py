@@ -60,6 +60,8 @@ def thinned(ds: xr.Dataset, thin: Mapping[str, int]) -> xr.Dataset:
             dims = listing(ds.dims)
             raise ValueError(f"thin names {dim!r}, which is no dimension; there are {dims}")
         n = ds.sizes[dim]
+        if dim not in ds.coords:  # places are numbers, which do not change
+            ds = ds.assign_coords({dim: np.arange(n)})
         keep = range(0, n, count(f"thin[{dim!r}]", every, low=1))
         ds = ds.isel({dim: sorted({*keep, n - 1})})
     return ds

@@ -62,6 +62,8 @@ def _height(spec: dict[str, Any], controls: Any, pins: int, width: int) -> int:
         )
     said = max(spec["says"]["texts"], key=len) if spec["says"] else ""
     parts.append(8 + max(44, 21.8 * _lines(" ".join([said, spec["held"]]), text, 7.1)))
+    if pins and any(panel["kind"] != "descent" for panel in spec["panels"]):
+        parts.append(6 + 44)  # how the latest pin compares
     if spec["caption"]:
         parts.append(6 + LINE * _lines(spec["caption"], text, 6.9))
     return ceil(sum(parts))

@@ -5,7 +5,7 @@
 import { Packed } from "./pack.js";
 import { clamp } from "./scales.js";
 import { button, html, put, swatch } from "./drawing.js";
-import { capital, differing, divergence, naming } from "./words.js";
+import { against, capital, differing, divergence, naming } from "./words.js";
 import { adopt } from "./controls.js";
 import { askedFor, linkTo, listen, placeOf } from "./handles.js";
 import { Player } from "./play.js";
@@ -27,6 +27,7 @@ class View {
     this.readSelection();
     this.panels = this.spec.panels.map((p) => new KINDS[p.kind](this, p));
     this.sentence = html("p", { class: "lrx-sentence", "aria-live": "polite" });
+    this.compared = html("p", { class: "lrx-compared", "aria-live": "polite", hidden: true });
     this.pinList = html("ul", { class: "lrx-pins" });
     this.pinButton = button("Pin this run", () => this.pin());
     this.clear = button("Clear pins", () => this.setPins([]));
@@ -52,6 +53,7 @@ class View {
         ...this.panels.map((p) => p.el),
       ),
       html("div", { class: "lrx-said" }, this.sentence, this.longest()),
+      this.compared,
       ...(this.spec.caption ? [html("p", { class: "lrx-caption" }, this.spec.caption)] : []),
     );
     this.root.lrx = { series: () => this.series(), updates: 0, ms: 0 };
@@ -92,7 +94,7 @@ class View {
     this.dresser ??= adopt(this.el, this.spec.dims);
     if (!this.deaf) {
       this.deaf = listen(this); // the place in the page is known now
-      this.link.hidden = this.veiled || !linkTo(this, "");
+      this.link.hidden = this.veiled || !linkTo(this, {});
       const asked = askedFor(this);
       if (asked) this.go(asked);
     }
@@ -133,6 +135,7 @@ class View {
     );
     this.showPins(runs);
     this.speak();
+    this.compare(runs);
     root.lrx.updates += 1;
     root.lrx.ms = performance.now() - started;
   }
@@ -170,6 +173,21 @@ class View {
       .join(" ");
   }
 
+  /** What is shown against the latest pin. */
+  compare(runs) {
+    const { spec } = this;
+    const [pin, now] = runs.slice(-2);
+    const outcomes = now ? this.panels.map((p) => p.outcome?.(now, pin)).filter(Boolean) : [];
+    this.compared.hidden = !outcomes.length || this.veiled;
+    if (this.compared.hidden) return;
+    const apart = differing([pin.sel, now.sel]).filter((d) => spec.named.includes(d));
+    const changed = outcomes.filter((text) => !text.startsWith("the same"));
+    const said = [...new Set(changed.length ? changed : outcomes)].join("; ");
+    this.compared.textContent = apart.length
+      ? `Against the pin at ${naming(spec.dims, pin.sel, apart)}: ${said}.`
+      : "This is the pinned run.";
+  }
+
   /** The longest of all sentences, unseen, so that the height never changes. */
   longest() {
     const texts = this.spec.says?.texts ?? [];
@@ -204,7 +222,7 @@ class View {
     this.answer.hidden = this.reveal.hidden = true;
     this.root.classList.remove("lrx-veiled");
     this.pinButton.hidden = false;
-    this.link.hidden = !linkTo(this, "");
+    this.link.hidden = !linkTo(this, {});
     this.schedule();
   }
 
@@ -212,9 +230,12 @@ class View {
   share() {
     const { spec } = this;
     const { named, choices } = spec;
-    const state = [...named, ...Object.keys(choices)]
-      .map((key) => `${key}=${(choices[key] ?? spec.dims[key].labels)[this.index(key)]}`)
-      .join(",");
+    const state = Object.fromEntries(
+      [...named, ...Object.keys(choices)].map((key) => [
+        key,
+        (choices[key] ?? spec.dims[key].labels)[this.index(key)],
+      ]),
+    );
     history.replaceState(null, "", linkTo(this, state));
     navigator.clipboard?.writeText(location.href).catch(() => {}); // the address bar has it anyway
     this.link.textContent = "Copied";

@@ -69,6 +69,21 @@ export function spreadText(mid, low, high, missing = "diverged") {
   );
 }
 
+/** How a value compares with the one of a pinned run; as a ratio where the scale is one of ratios. */
+export function against(label, now, pinned, ratios) {
+  if (!Number.isFinite(now))
+    return Number.isFinite(pinned) ? `no finite ${label} here` : `no finite ${label} in either`;
+  if (!Number.isFinite(pinned)) return `${label} ${inWords(now)} in place of no finite one`;
+  if (inWords(now) === inWords(pinned)) return `the same ${label}`;
+  const higher = now > pinned ? "higher" : "lower";
+  if (!ratios || now <= 0 || pinned <= 0)
+    return `${label} ${higher} by ${inWords(Math.abs(now - pinned), 2)}`;
+  const ratio = now / pinned;
+  if (ratio >= 2 || ratio <= 0.5) return `${inWords(ratio, 2)} times the ${label}`;
+  const percent = Math.round(100 * Math.abs(ratio - 1));
+  return percent ? `${label} ${percent} % ${higher}` : `nearly the same ${label}`;
+}
+
 /** "loss 0.02 at step 300, median of 5 seeds (quartiles 0.01 to 0.03)". */
 export function valueText(label, where, mid, low, high, runs, band) {
   const many = `${runs} ${band}s`;

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from bundle import sources
 from conftest import skip_or_fail
 from explorer_cubes import Ravine, ravine_descent, regression
-from static_page import scripts, write_page
+from static_page import write_page
 
 from lrcourse.explore import Descent, HeatMap, Lines, explore
 
@@ -75,7 +76,7 @@ def explorers(runs):
 
 @pytest.fixture(scope="session")
 def page_path(explorers, tmp_path_factory):
-    for source in scripts().values():
+    for source in sources():
         if not source.exists():
             skip_or_fail(f"{source.name} is missing: run `make book`")
     return write_page(tmp_path_factory.mktemp("explorers"), *explorers)

@@ -12,6 +12,10 @@ test("a handle names dimensions and values, with or without spaces", () => {
   assert.deepEqual(wanted("lr=0.1, plan=step = 2"), { lr: "0.1", plan: "step = 2" });
 });
 
+test("a text may hold a comma and spaces, written as in an address", () => {
+  assert.deepEqual(wanted("plan=0.1%2C%20then%200.01,lr=1"), { plan: "0.1, then 0.01", lr: "1" });
+});
+
 test("a label is found by its text, a number by the nearest", () => {
   assert.equal(placeOf(rates, "0.1"), 1);
   assert.equal(placeOf(rates, "0.4"), 1);

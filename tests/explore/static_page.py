@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from pathlib import Path
 
-import anywidget
+from bundle import bundle
 from ipywidgets.embed import dependency_state, embed_data, escape_script
 
 ROOT = Path(__file__).resolve().parents[2]
-NPM = ROOT / "node_modules"
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -28,11 +25,8 @@ html[data-theme="dark"] body {{ background: #14181e; color: #e6e9ed; }}
 main {{ max-width: {width}px; margin: 0 auto; padding: 1rem; }}
 </style>
 <script>{quiet}</script>
-<script src="require.js"></script>
-<script>
-requirejs.config({{ paths: {{ anywidget: new URL("anywidget", document.baseURI).href }} }});
-</script>
-<script src="embed-amd.js"></script>
+<style>{styles}</style>
+<script defer src="widgets.js"></script>
 </head>
 <body>
 <main>
@@ -45,30 +39,17 @@ requirejs.config({{ paths: {{ anywidget: new URL("anywidget", document.baseURI).
 """
 
 
-def scripts() -> dict[str, Path]:
-    """The vendored files a page needs; they come with `make book`."""
-    amd = Path("share/jupyter/nbextensions/anywidget/index.js")
-    bases = [Path(sys.prefix), *Path(anywidget.__file__).resolve().parents]
-    return {
-        "require.js": NPM / "requirejs" / "require.js",
-        "embed-amd.js": NPM / "@jupyter-widgets" / "html-manager" / "dist" / "embed-amd.js",
-        "anywidget.js": next((b / amd for b in bases if (b / amd).exists()), bases[0] / amd),
-    }
-
-
 def write_page(
     folder: Path, *widgets: object, theme: str | None = "light", width: int = 1180
 ) -> Path:
-    """Write `folder`/index.html with these widgets, and the scripts beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, source in scripts().items():
-        if not (folder / name).exists():
-            shutil.copyfile(source, folder / name)
+    """Write `folder`/index.html with these widgets, and their script beside it."""
+    bundle(folder)
     data = embed_data(widgets, state=dependency_state(widgets))
     views = (f'<script type="{VIEW}">{json.dumps(spec)}</script>' for spec in data["view_specs"])
     page = PAGE.format(
         theme=f' data-theme="{theme}"' if theme else "",
         width=width,
+        styles=(folder / "widgets.css").read_text(),
         quiet=(ROOT / "book" / "_ext" / "quiet.js").read_text(),
         state_type=STATE,
         state=escape_script(json.dumps(data["manager_state"])),

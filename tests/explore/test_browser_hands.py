@@ -179,7 +179,7 @@ def test_nothing_plays_where_motion_is_not_wanted(open_page, runs):
 
 def test_a_state_has_an_address(open_page, runs):
     shown = explore(runs, y="loss", start={"lr": 0.01, "momentum": 0.5})
-    page = open_page(shown, "#lrx-1:lr%3D0.1%2Cmomentum%3D0.9")
+    page = open_page(shown, "#lrx-1:lr%3D0.1,momentum%3D0.9")
     assert selection(page, 0)["momentum"] == "0.9"
     assert float(selection(page, 0)["lr"]) == pytest.approx(0.1)
     page.get_by_role("slider", name="learning rate", exact=True).first.focus()
@@ -269,3 +269,31 @@ def test_a_label_moves_out_of_the_way_of_a_curve(open_page):
     line = box["y"] + box["height"] * (1 - 1.04 / 4)
     covers = right > box["width"] / 2 and label["y"] < line < label["y"] + label["height"]
     assert not covers
+
+
+def test_a_pin_is_compared_in_words_with_what_is_shown(open_page):
+    loss = xr.DataArray(
+        [[1.0, 0.8], [1.0, 0.2], [1.0, np.nan]],
+        dims=["lr", "step"],
+        coords={"lr": [0.1, 0.5, 2.0]},
+        name="loss",
+    )
+    explorer = explore(loss.to_dataset(), y="loss", log="y", start={"lr": 0.1})
+    page = open_page(explorer)
+    said = page.locator(".lrx-compared")
+    assert not said.is_visible()
+    page.get_by_role("button", name="Pin this run").click()
+    settle(page)
+    assert said.inner_text() == "This is the pinned run."
+    heights = []
+    slider = page.locator(".lrx-controls [role=slider]").first
+    for text in ("0.25 times the loss", "no finite loss here"):
+        slider.focus()
+        page.keyboard.press("ArrowRight")
+        settle(page)
+        assert said.inner_text() == f"Against the pin at learning rate 0.1: {text}."
+        heights.append(page.locator(".lrx").first.bounding_box()["height"])
+    assert heights[0] == heights[1]
+    page.get_by_role("button", name="Clear pins").click()
+    settle(page)
+    assert not said.is_visible()

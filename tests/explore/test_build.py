@@ -59,6 +59,8 @@ def test_thinning_keeps_the_last_step(runs):
     explorer = explore(runs, y="loss", thin={"step": 7})
     assert explorer.packed.values("step")[-1] == 59
     assert unpacked(explorer, "loss").shape[-1] == 10
+    bare = explore(runs.drop_vars("step"), y="loss", thin={"step": 7})  # places keep their numbers
+    assert bare.packed.values("step").tolist() == explorer.packed.values("step").tolist()
 
 
 def test_a_cube_too_large_says_how_large_and_its_advice_helps(runs):

@@ -24,6 +24,21 @@ test("numbers are written to three significant digits, whole ones in full", () =
   assert.equal(lrx.inWords(Math.fround(0.1)), "0.1");
 });
 
+test("a value against the one of a pinned run: as a ratio on a scale of ratios", () => {
+  const said = (now, pinned, ratios = true) => lrx.against("loss", now, pinned, ratios);
+  assert.equal(said(1, 0.25), "4 times the loss");
+  assert.equal(said(0.1, 0.4), "0.25 times the loss");
+  assert.equal(said(1.2, 1), "loss 20 % higher");
+  assert.equal(said(0.9, 1), "loss 10 % lower");
+  assert.equal(said(9.99, 9.96), "nearly the same loss");
+  assert.equal(said(0.5, 0.5), "the same loss");
+  assert.equal(said(0.97, 0.95, false), "loss higher by 0.02");
+  assert.equal(said(-1, 1), "loss lower by 2");
+  assert.equal(said(NaN, 1), "no finite loss here");
+  assert.equal(said(1, Infinity), "loss 1 in place of no finite one");
+  assert.equal(said(NaN, NaN), "no finite loss in either");
+});
+
 test("words: selections, divergence, values", () => {
   const dims = {
     lr: { label: "learning rate", labels: ["0.1", "0.2"] },

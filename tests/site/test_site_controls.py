@@ -209,8 +209,8 @@ def test_every_handle_puts_the_explorer_above_it_where_it_says(site, visit, name
     page = reader.open(site / name)
     handles = page.locator("a.lrx-handle").all()
     for handle, key in zip(handles, cycle(["Enter", " "])):
-        wanted = unquote(handle.get_attribute("href")).removeprefix("#lrx:")
-        asked = dict(pair.split("=") for pair in wanted.split(","))
+        wanted = handle.get_attribute("href").removeprefix("#lrx:")
+        asked = dict(unquote(pair).split("=", 1) for pair in wanted.split(","))
         handle.scroll_into_view_if_needed()
         handle.focus()
         page.keyboard.press(key)

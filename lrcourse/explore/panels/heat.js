@@ -3,7 +3,7 @@
 import { Frame } from "../frame.js";
 import { disc, html, put, svg, wide } from "../drawing.js";
 import { clamp, fraction, logTicks, scale, ticks } from "../scales.js";
-import { inWords, spreadText } from "../words.js";
+import { against, inWords, spreadText } from "../words.js";
 
 const parsed = (colours) =>
   colours.split(" ").map((c) => [1, 3, 5].map((k) => parseInt(c.slice(k, k + 2), 16)));
@@ -238,6 +238,13 @@ export class HeatMap extends Frame {
     put(this.hovered, { d: chosen ? "" : this.box(cell) });
     if (chosen) this.view.select({ [this.spec.x]: cell[0], [this.spec.y]: cell[1] });
     else this.tell(cell);
+  }
+
+  /** How the chosen cell compares with the one of a pinned run. */
+  outcome(now, pin) {
+    const { spec, view } = this;
+    const [here, there] = [now, pin].map((run) => view.packed.value(spec.value, run.sel));
+    return against(this.label, here, there, Boolean(spec.log));
   }
 
   clause() {

@@ -3,7 +3,7 @@
 import { Frame } from "../frame.js";
 import { cross, disc, html, put, svg, swatch, trace, wide } from "../drawing.js";
 import { clamp, nearest } from "../scales.js";
-import { inWords, spreadText, valueText } from "../words.js";
+import { against, inWords, spreadText, valueText } from "../words.js";
 
 /** The last index that holds a finite number, or -1. */
 export function lastFinite(row) {
@@ -335,6 +335,15 @@ export class Lines extends Frame {
   /** How far runs reach along the axis now: those that were given up end early. */
   lastSeen() {
     return Math.max(...this.series.flatMap(({ rows }) => rows.map(lastFinite)));
+  }
+
+  /** How what is shown first compares with the same of a pinned run. */
+  outcome(now, pin) {
+    const { view, spec, dim } = this;
+    const [name] = this.shown();
+    const end = (run) =>
+      view.packed.curve(name, run.sel, spec.x).mid[spec.selects ? run.sel[spec.x] : dim.n - 1];
+    return against(view.spec.arrays[name].label, end(now), end(pin), this.log.y);
   }
 
   clause() {
