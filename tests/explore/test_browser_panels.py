@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from explorer_cubes import Ravine, ravine_descent
 from reading import drawn, handle, numbers, settle
 from static_page import write_page
@@ -143,3 +144,18 @@ def test_missing_runs_have_no_cross_and_are_said(visit, holed, tmp_path):
     assert lost > 0
     assert crosses.get_attribute("d").count("M") == lost
     assert one.complaints == []
+
+
+def test_what_never_happened_is_a_gap_and_is_said_in_words(visit, tmp_path):
+    needed = xr.DataArray(
+        [8.0, 4.0, np.nan], dims="size", coords={"size": [1, 2, 4]}, name="needed"
+    )
+    explorer = explore(needed.to_dataset(), Lines("needed", "size", missing="never reached"))
+    assert explorer.sentence() == "Needed at size 4: never reached."
+    reader = visit()
+    page = reader.open(write_page(tmp_path, explorer))
+    page.wait_for_selector(".lrx-root[data-selection]")
+    settle(page)
+    assert page.locator(".lrx-sentence").inner_text() == explorer.sentence()
+    assert "never reached" in page.locator(".lrx-readout").first.inner_text()
+    assert reader.complaints == []

@@ -5,6 +5,8 @@ import { cross, disc, html, put, svg, swatch, trace, wide } from "../drawing.js"
 import { clamp, nearest } from "../scales.js";
 import { against, inWords, spreadText, valueText } from "../words.js";
 
+const DIVERGED = "diverged";
+
 /** The last index that holds a finite number, or -1. */
 export function lastFinite(row) {
   let i = row.length - 1;
@@ -161,7 +163,7 @@ export class Lines extends Frame {
   /** A value of a series; a pinned run has a place of its own, which is said with it. */
   told({ mid, low, high }, at, here) {
     const where = at === here ? "" : ` at ${inWords(this.dim.numbers[at])}`;
-    return spreadText(mid[at], low?.[at], high?.[at]) + where;
+    return spreadText(mid[at], low?.[at], high?.[at], this.spec.missing) + where;
   }
 
   /** The index that the sentence speaks of: the chosen one, or the last. */
@@ -197,6 +199,7 @@ export class Lines extends Frame {
   /** A cross where a run ends before its time, an arrow where it leaves the picture for good. */
   crosses({ rows, mid, worst, x, run: { sel } }) {
     const { X, Y, inner, tall, view, spec } = this;
+    if (spec.missing !== DIVERGED) return "";
     const edge = worst > 0 ? 6 : tall - 6;
     const mark = (i, v) =>
       cross(
@@ -352,17 +355,13 @@ export class Lines extends Frame {
     const where = spec.selects ? "" : ` at ${dim.label} ${inWords(dim.numbers[k])}`;
     return this.series
       .filter((s) => s.run.colour === 0)
-      .map((s) =>
-        valueText(
-          view.spec.arrays[s.name].label,
-          where,
-          s.mid[k],
-          s.low?.[k],
-          s.high?.[k],
-          s.rows.length,
-          view.spec.band,
-        ),
-      )
+      .map((s) => {
+        const { label } = view.spec.arrays[s.name];
+        if (spec.missing !== DIVERGED && !Number.isFinite(s.mid[k]))
+          return `${label}${where}: ${spec.missing}`;
+        const spread = [s.mid[k], s.low?.[k], s.high?.[k]];
+        return valueText(label, where, ...spread, s.rows.length, view.spec.band);
+      })
       .join("; ");
   }
 }

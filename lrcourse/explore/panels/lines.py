@@ -17,6 +17,9 @@ from lrcourse.plots import INK, MUTED, PALETTE
 from lrcourse.results import quartiles
 
 
+DIVERGED = "diverged"
+
+
 @dataclass(frozen=True)
 class Lines(Panel):
     """Curves of one or more variables: the median run with its quartiles, or every run.
@@ -39,6 +42,9 @@ class Lines(Panel):
     guess : str, optional
         A question that stands over the empty axes until the reader has clicked an answer; `x` must
         be a control.
+    missing : str
+        What it means that a value is not finite, in words.  Unless runs diverge, the curve has a
+        gap there and no cross.
     title, ylabel : str, optional
         Words for the panel and its axis.
     xlim, ylim : (float, float), optional
@@ -67,6 +73,7 @@ class Lines(Panel):
     choose: bool = False
     spread: str = "band"
     guess: str | None = None
+    missing: str = DIVERGED
     title: str | None = None
     ylabel: str | None = None
     xlim: Limits | None = None
@@ -133,6 +140,7 @@ class Lines(Panel):
             "choose": key if self.choose else None,
             "spread": self.spread,
             "guess": self.guess,
+            "missing": self.missing,
             "selects": self.x in dims,
             "domain": domain,
             "xlim": self.xlim and check_limits("xlim", self.xlim),
@@ -155,6 +163,9 @@ class Lines(Panel):
             rows = packed.rows(name, at, self.x)
             low, mid, high = (float(q[k]) for q in quartiles(rows, packed.worst(name)))
             spread = low, mid, high
+            if self.missing != DIVERGED and not np.isfinite(mid):
+                parts.append(f"{packed.long_name(name)}{where}: {self.missing}")
+                continue
             parts.append(value_text(packed.long_name(name), where, spread, len(rows), packed.band))
         return "; ".join(parts)
 
@@ -184,6 +195,7 @@ class Lines(Panel):
             ax.plot(x, visible(mid), color=color, ls=dash, label=packed.long_name(name))
             if self.x in dims:
                 ax.plot(x[at[self.x]], mid[at[self.x]], "o", color=color)
+            if self.x in dims or self.missing != DIVERGED:
                 continue
             missing = np.resize(packed.missing(at), len(rows))  # rows may be one for the band
             for row in rows[~missing]:
