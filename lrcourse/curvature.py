@@ -373,7 +373,7 @@ def _divisor(optimizer: Optimizer, group: dict[str, Any], state: dict[str, Any])
         summed: Tensor = state["sum" if isinstance(optimizer, Adagrad) else "square_avg"]
         return summed.sqrt() + eps
     beta2 = float(group["betas"][1])
-    corrected = (1 - beta2**t) ** 0.5
+    corrected = float((1 - beta2**t) ** 0.5)
     squares: Tensor = state["max_exp_avg_sq" if group.get("amsgrad") else "exp_avg_sq"]
     root = squares.sqrt()
     if not isinstance(optimizer, RAdam):
