@@ -1,10 +1,10 @@
 """Several processes that train one model together, as several machines would.
 
 `together` starts the processes, lets them find each other without a network, and ends them whatever
-happens.  `train` is the loop that one process runs alone and several run together: each takes its
-part of every batch, and then they average or sum their gradients.  `recipes` finds out at which
-rate several workers repeat the run of one, and `accumulate` what a schedule does that counts the
-wrong thing where a batch is made of parts.
+happens.  `weights_after` is the loop that one process runs alone and several run together: each
+takes its part of every batch, and then they average or sum their gradients.  `recipes` finds out at
+which rate several workers repeat the run of one, and `accumulate` what a schedule does that counts
+the wrong thing where a batch is made of parts.
 """
 
 from __future__ import annotations
@@ -245,11 +245,11 @@ def _network(seed: int) -> nn.Module:
     return seeded(mlp, seed).double()
 
 
-def train(
+def weights_after(
+    steps: int,
     *,
     lr: float,
     batch_size: int = 64,
-    steps: int = 20,
     gradients: str = "mean",
     loss: str = "mean",
     optimizer: str = "momentum",
@@ -264,11 +264,11 @@ def train(
 
     Parameters
     ----------
+    steps : int
+        Updates.
     lr : float
     batch_size : int
         Images of a batch, those of all workers together.
-    steps : int
-        Updates.
     gradients : {"mean", "sum", "DDP"}
         What becomes of the workers' gradients; "DDP" leaves it to torch's
         ``DistributedDataParallel``, which averages.
@@ -293,7 +293,7 @@ def train(
 
     Examples
     --------
-    >>> whole, cut = train(lr=0.1, steps=3), train(lr=0.1, steps=3, parts=4)
+    >>> whole, cut = weights_after(3, lr=0.1), weights_after(3, lr=0.1, parts=4)
     >>> bool(abs(whole - cut).max() < 1e-12)
     True
     """
@@ -363,8 +363,8 @@ def _weights(model: nn.Module) -> Array:
     return np.asarray(flat, dtype=float)
 
 
-def trains(runs: Sequence[dict[str, Any]]) -> list[Array]:
-    """Return ``train(**settings)`` for each, so that many runs need one start of the processes.
+def all_weights(runs: Sequence[dict[str, Any]]) -> list[Array]:
+    """Return ``weights_after(**run)`` for each: so many runs need one start of the processes.
 
     Parameters
     ----------
@@ -376,10 +376,10 @@ def trains(runs: Sequence[dict[str, Any]]) -> list[Array]:
 
     Examples
     --------
-    >>> [len(weights) for weights in trains([{"lr": 0.1, "steps": 1}])]
+    >>> [len(weights) for weights in all_weights([{"lr": 0.1, "steps": 1}])]
     [2410]
     """
-    return [train(**settings) for settings in runs]
+    return [weights_after(**run) for run in runs]
 
 
 def gradient_factor(workers: int, size: int, gradients: str, loss: str) -> int:
@@ -467,9 +467,9 @@ def recipes(
         if whole == many:
             of_adam = {"lr": adam, "optimizer": "Adam"}
             asked.append((i, 2, how | of_adam, one | of_adam))
-    ends = together(k, trains, [of_workers for *_, of_workers, _ in asked])[0]
+    ends = together(k, all_weights, [of_workers for *_, of_workers, _ in asked])[0]
     for (i, j, _, alone), end in zip(asked, ends, strict=True):
-        apart[i, j] = np.abs(end - train(**alone)).max()
+        apart[i, j] = np.abs(end - weights_after(**alone)).max()
     dims, shape = ("batch", "loss", "gradients"), (2, 2, 2)
     named = zip(("apart", "old", "adam"), apart.T, strict=True)
     words = np.array([_multiple(factor) for factor in times])

@@ -20,13 +20,13 @@ from lrcourse.chapters.workers import (
     LOOPS,
     UPDATES,
     accumulate,
+    all_weights,
     gradient_factor,
     off_plan,
     recipes,
     said_of_loops,
     together,
-    train,
-    trains,
+    weights_after,
 )
 from lrcourse.models import mlp
 from lrcourse.randomness import batches, seeded
@@ -105,7 +105,7 @@ def alive(pid):
 def test_alone_it_is_the_loop_of_fit():
     run = fit(mlp, images(), lr=0.1, momentum=0.9, batch_size=64, steps=5, seed=2)
     flat = torch.nn.utils.parameters_to_vector(run.model.parameters()).detach()
-    np.testing.assert_allclose(train(lr=0.1, steps=5, seed=2), flat, atol=1e-6)
+    np.testing.assert_allclose(weights_after(5, lr=0.1, seed=2), flat, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +121,13 @@ def shared():
         "one gradient": {"lr": 1.0, "optimizer": "SGD", "steps": 1},
     }
     runs = {name: {"batch_size": 96, "steps": 8} | run for name, run in runs.items()}
-    return runs, together(3, trains, list(runs.values()))
+    return runs, together(3, all_weights, list(runs.values()))
 
 
 def test_workers_repeat_the_run_of_one_process_to_rounding(shared):
     runs, results = shared
-    momentum = train(lr=0.1, batch_size=96, steps=8)
-    adam = train(lr=0.01, batch_size=96, steps=8, optimizer="Adam")
+    momentum = weights_after(8, lr=0.1, batch_size=96)
+    adam = weights_after(8, lr=0.01, batch_size=96, optimizer="Adam")
     for name, found in zip(runs, results[0], strict=True):
         if name != "one gradient":
             truth = adam if name == "Adam" else momentum
@@ -254,17 +254,17 @@ def test_wrong_input_is_named_before_anything_starts():
 
 def test_a_batch_that_does_not_fall_into_equal_parts_is_refused():
     with pytest.raises(ValueError, match="batch_size must be a multiple of 4, .* was 66"):
-        train(lr=0.1, batch_size=66, parts=4)
+        weights_after(20, lr=0.1, batch_size=66, parts=4)
     with pytest.raises(ValueError, match="batch_size must be at most the 1024 training rows, was"):
-        train(lr=0.1, batch_size=2048)
+        weights_after(20, lr=0.1, batch_size=2048)
     with pytest.raises(ValueError, match="parts must be an integer >= 1, was 0"):
-        train(lr=0.1, parts=0)
+        weights_after(20, lr=0.1, parts=0)
     with pytest.raises(ValueError, match="gradients must be 'mean', 'sum' or 'DDP'"):
-        train(lr=0.1, gradients="median")
+        weights_after(20, lr=0.1, gradients="median")
     with pytest.raises(
         ValueError, match="worker . of 2 failed.*batch_size must be a multiple of 2"
     ):
-        together(2, train, lr=0.1, batch_size=65)
+        together(2, weights_after, 20, lr=0.1, batch_size=65)
 
 
 @pytest.fixture(scope="module")
