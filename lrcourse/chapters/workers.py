@@ -476,7 +476,7 @@ def recipes(
     return xr.Dataset(
         {"rate": (dims, words.reshape(shape))} | {n: (dims, v.reshape(shape)) for n, v in named},
         {
-            "batch": [f"{many} in all", f"{many} each, linear rule"],
+            "batch": [f"{many} in all", f"{many} each"],
             "loss": list(REDUCED),
             "gradients": list(ways),
         },

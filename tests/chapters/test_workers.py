@@ -164,7 +164,7 @@ def test_every_row_of_the_truth_table_is_true():
     assert table.adam.isel(batch=1).isnull().all()
     rates = table.rate.sel(batch="64 in all").values.tolist()
     assert rates == [["η", "η/2"], ["2η", "η"]]
-    rates = table.rate.sel(batch="64 each, linear rule").values.tolist()
+    rates = table.rate.sel(batch="64 each").values.tolist()
     assert rates == [["2η", "η"], ["2η", "η"]]
 
 
