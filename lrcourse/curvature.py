@@ -5,6 +5,9 @@ eigenvector gradient descent multiplies an error by :math:`1 - \eta\lambda`, so 
 settles only while :math:`\eta < 2/\lambda`.  The Hessian of p parameters has p² entries and is
 never formed here; a product with it costs about two gradients.  Surfaces with a formula have their
 own Hessian, in `lrcourse.surfaces`.
+
+A method that divides the step of each parameter, as Adam does, meets the limit in its own units: at
+the largest eigenvalue of :math:`D^{-1} H`, where D holds its divisors.
 """
 
 from __future__ import annotations
@@ -15,15 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector
+from torch.optim import SGD, Adagrad, Adam, Optimizer, RAdam, RMSprop
 
 from lrcourse._checks import choice, count, instance, number
 from lrcourse._limits import limited
 from lrcourse.data import Data
 
-__all__ = ["eigenvalues", "hessian_product", "lanczos", "sharpness"]
+__all__ = [
+    "divisors", "eigenvalues", "hessian_product", "lanczos", "preconditioned_sharpness",
+    "rectification", "sharpness",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 Product = Callable[[Array], Array]
@@ -245,3 +252,175 @@ def sharpness(model: nn.Module, data: Data, *, tol: float = 1e-4, seed: int = 0)
     0.0294
     """
     return float(eigenvalues(model, data, tol=tol, seed=seed)[0])
+
+
+def preconditioned_sharpness(
+    model: nn.Module, data: Data, divisor: ArrayLike, *, tol: float = 1e-4, seed: int = 0
+) -> float:
+    r"""Return the largest eigenvalue of :math:`D^{-1} H`, the sharpness in units of each step.
+
+    D is diagonal and H the Hessian of the full-batch training loss.  Descent that divides each
+    parameter's step by D is plain descent after a change of units, on the Hessian
+    :math:`D^{-1/2} H D^{-1/2}`, which has the same eigenvalues.  At rate :math:`\eta` it can settle
+    where they are below :math:`2/\eta`.  Adam averages gradients where momentum sums them, which
+    moves the limit to :math:`2(1 + \beta_1) / ((1 - \beta_1)\,\eta)`.
+
+    Parameters
+    ----------
+    model : torch Module
+        It is left as it is.
+    data : Data
+        Its training part and its loss are used.
+    divisor : array_like of float, shape (p,)
+        D, above 0, in the order of the parameters that require gradients; see `divisors`.
+    tol : float, default 1e-4
+        The relative tolerance, above 0.
+    seed : int, default 0
+        Decides the start vector of `lanczos`.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        For another number of divisors than of parameters, one that is not above 0, and as
+        `hessian_product` and `lanczos`.
+
+    References
+    ----------
+    Cohen et al., 2022, arXiv 2207.14484.
+
+    Examples
+    --------
+    A parameter whose steps are divided by its own curvature has curvature 1 in the new units.
+
+    >>> from lrcourse.data import line
+    >>> from lrcourse.models import linear
+    >>> round(preconditioned_sharpness(linear(), line(), [68.01, 4.0]), 2)
+    1.0
+    """
+    product, size = hessian_product(model, data)
+    given = np.asarray(divisor, dtype=float)
+    if given.shape != (size,):
+        raise ValueError(f"divisor must have shape ({size},), one a parameter, had {given.shape}")
+    if not (np.isfinite(given).all() and (given > 0).all()):
+        bad = given[~(np.isfinite(given) & (given > 0))][0]
+        raise ValueError(f"divisor must be finite numbers > 0, held {bad}")
+    root = np.sqrt(given)
+    start = np.random.default_rng(limited("seed", seed)).standard_normal(size)
+    return float(lanczos(lambda v: product(v / root) / root, start, tol=tol)[0][0])
+
+
+def divisors(optimizer: Optimizer) -> Array:
+    r"""Return by what an optimizer's last update divided the averaged gradient of each parameter.
+
+    The update was :math:`-\eta\,\hat m / d`, where :math:`\hat m` is the gradient, or its average
+    corrected for a start at 0.  For Adam :math:`d = \sqrt{\hat v} + \epsilon`; for RAdam that is
+    divided by its `rectification`, and 1 while this is 0; for SGD it is 1.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        SGD, Adagrad, RMSprop (not centred), Adam, AdamW or RAdam, after an update.
+
+    Returns
+    -------
+    ndarray of float, shape (p,)
+        In the order of the optimizer's parameters, without those that are frozen.
+
+    Raises
+    ------
+    TypeError
+        For another optimizer.
+    ValueError
+        Before the first update.
+
+    Examples
+    --------
+    >>> w = torch.tensor([1.0, 1.0], requires_grad=True)
+    >>> adam = torch.optim.Adam([w], lr=0.1)
+    >>> w.grad = torch.tensor([3.0, -0.5])
+    >>> adam.step()
+    >>> divisors(adam).round(4)  # the first step is one by the sign of the gradient
+    array([3. , 0.5])
+    """
+    instance("optimizer", optimizer, Optimizer, "a torch Optimizer")
+    centred = any(group.get("centered") for group in optimizer.param_groups)
+    if not isinstance(optimizer, SGD | Adagrad | RMSprop | Adam | RAdam) or centred:
+        raise TypeError(
+            "optimizer must be SGD, Adagrad, RMSprop that is not centred, Adam, AdamW or RAdam, "
+            f"was {optimizer!r:.200}"
+        )
+    parts = []
+    for group in optimizer.param_groups:
+        for p in filter(lambda p: p.requires_grad, group["params"]):
+            state = optimizer.state.get(p, {})
+            if isinstance(optimizer, SGD):
+                parts.append(torch.ones_like(p))
+            elif float(state.get("step", 0)) == 0:  # Adagrad makes its state beforehand
+                raise ValueError("optimizer must have made an update of every parameter, had not")
+            else:
+                parts.append(_divisor(optimizer, group, state))
+    return np.concatenate([np.asarray(part.detach().cpu(), float).ravel() for part in parts])
+
+
+def _divisor(optimizer: Optimizer, group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+    """Return the divisors of one tensor of parameters."""
+    t, eps = float(state["step"]), float(group["eps"])
+    if isinstance(optimizer, Adagrad | RMSprop):
+        summed: Tensor = state["sum" if isinstance(optimizer, Adagrad) else "square_avg"]
+        return summed.sqrt() + eps
+    beta2 = float(group["betas"][1])
+    corrected = float((1 - beta2**t) ** 0.5)
+    squares: Tensor = state["max_exp_avg_sq" if group.get("amsgrad") else "exp_avg_sq"]
+    root = squares.sqrt()
+    if not isinstance(optimizer, RAdam):
+        return root / corrected + eps
+    part = rectification(t, beta2)
+    return (root + eps) / (corrected * part) if part else torch.ones_like(root)
+
+
+def rectification(t: float, beta2: float = 0.999) -> float:
+    r"""Return RAdam's factor on update t, counted from 1; 0 where it is plain momentum.
+
+    With :math:`\rho_\infty = 2/(1-\beta_2) - 1` and
+    :math:`\rho_t = \rho_\infty - 2t\beta_2^t / (1 - \beta_2^t)` it is
+
+    .. math::
+        \sqrt{\frac{(\rho_t - 4)(\rho_t - 2)\,\rho_\infty}
+                   {(\rho_\infty - 4)(\rho_\infty - 2)\,\rho_t}}
+
+    where :math:`\rho_t > 5`.
+
+    Parameters
+    ----------
+    t : float
+        From 1 on.
+    beta2 : float, default 0.999
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        For t below 1, or beta2 outside of 0 to 1.
+
+    References
+    ----------
+    Liu et al., 2020, algorithm 2.
+
+    Examples
+    --------
+    >>> [round(rectification(t), 3) for t in (5, 6, 20, 200, 2000)]
+    [0.0, 0.026, 0.085, 0.307, 0.828]
+    """
+    t, beta2 = number("t", t, low=1), number("beta2", beta2, low=0, high=1, open_high=True)
+    most = 2 / (1 - beta2) - 1
+    rho = most - 2 * t * beta2**t / (1 - beta2**t)
+    if rho <= 5:
+        return 0.0
+    return float(((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) ** 0.5)

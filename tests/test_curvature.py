@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from lrcourse.curvature import eigenvalues, hessian_product, lanczos, sharpness
+from lrcourse.curvature import (
+    divisors,
+    eigenvalues,
+    hessian_product,
+    lanczos,
+    preconditioned_sharpness,
+    rectification,
+    sharpness,
+)
 from lrcourse.data import Data, digits, line
 from lrcourse.models import linear, mlp
 from lrcourse.randomness import seeded
@@ -168,3 +176,93 @@ def test_wrong_arguments_are_named():
             lanczos(lambda v: v, start)
     with pytest.raises(ValueError, match="max_products must be an integer >= 1, was 0"):
         lanczos(lambda v: v, np.ones(3), max_products=0)
+
+
+def quadratic(curvature):
+    """Linear regression whose loss in its weights is half of w' C w, up to a constant."""
+    root = np.linalg.cholesky(np.asarray(curvature, float))
+    x = torch.tensor(np.sqrt(len(root) / 2) * root.T)
+    y = torch.zeros(len(root), 1, dtype=torch.float64)
+    return nn.Linear(len(root), 1, bias=False).double(), Data("quadratic", x, y, x, y, "mse")
+
+
+def test_the_preconditioned_sharpness_of_a_quadratic_is_that_of_a_dense_matrix():
+    rng = np.random.default_rng(0)
+    root, divisor = rng.standard_normal((6, 6)), rng.uniform(0.1, 5, 6)
+    model, data = quadratic(curvature := root @ root.T)
+    assert sharpness(model, data, tol=1e-9) == pytest.approx(np.linalg.eigvalsh(curvature)[-1])
+    truth = np.linalg.eigvals(curvature / divisor[:, None]).real.max()
+    assert preconditioned_sharpness(model, data, divisor, tol=1e-9) == pytest.approx(truth)
+
+
+def test_equal_divisors_divide_the_sharpness(pair):
+    size = hessian_product(*pair)[1]
+    plain = sharpness(*pair, tol=1e-9)
+    assert preconditioned_sharpness(*pair, np.ones(size), tol=1e-9) == plain
+    assert preconditioned_sharpness(*pair, np.full(size, 4.0), tol=1e-9) == pytest.approx(plain / 4)
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+def test_the_threshold_is_where_averaged_and_divided_steps_turn(beta1):
+    """Adam with divisors that stand still: 1 % below the limit it stays, 1 % above it leaves."""
+    curvature, divisor = np.diag([1.0, 3.0, 20.0]), np.array([0.1, 5.0, 2.0])
+    sharp = preconditioned_sharpness(*quadratic(curvature), divisor, tol=1e-9)
+    limit = 2 * (1 + beta1) / ((1 - beta1) * sharp)
+    for factor, stays in ((0.99, True), (1.01, False)):
+        w, average = np.ones(3), np.zeros(3)
+        for _ in range(2000):
+            average = beta1 * average + (1 - beta1) * curvature @ w
+            w = w - factor * limit * average / divisor
+        assert (np.abs(w).max() < 1) == stays
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(torch.optim.SGD, lr=0.01),
+        partial(torch.optim.Adagrad, lr=0.01),
+        partial(torch.optim.RMSprop, lr=0.01),
+        partial(torch.optim.Adam, lr=0.01, betas=(0.0, 0.99)),
+        partial(torch.optim.Adam, lr=0.01, betas=(0.0, 0.99), amsgrad=True),
+        partial(torch.optim.AdamW, lr=0.01, betas=(0.0, 0.99), weight_decay=0.0),
+        partial(torch.optim.RAdam, lr=0.01, betas=(0.0, 0.9)),
+    ],
+)
+def test_an_update_is_the_rate_times_the_gradient_over_its_divisors(make):
+    rng = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in ((4, 3), (5,))]
+    frozen = torch.ones(2)
+    for w in weights:
+        w.requires_grad_()
+    optimizer = make([*weights, frozen])
+    for _ in range(12):
+        before = [w.detach().clone() for w in weights]
+        for w in weights:
+            w.grad = torch.randn(w.shape, generator=rng, dtype=torch.float64)
+        optimizer.step()
+        moved = [(b - w.detach()).ravel() for b, w in zip(before, weights, strict=True)]
+        gradient = torch.cat([w.grad.ravel() for w in weights]).numpy()
+        found = 0.01 * gradient / divisors(optimizer)
+        np.testing.assert_allclose(torch.cat(moved).numpy(), found, rtol=1e-6)
+
+
+def test_rectification_begins_at_the_sixth_update_and_tends_to_one():
+    assert [rectification(t) > 0 for t in (1, 5, 6, 7)] == [False, False, True, True]
+    assert rectification(1e6) == pytest.approx(1, abs=1e-6)
+
+
+def test_wrong_divisors_are_named():
+    model, data = linear(), line()
+    with pytest.raises(ValueError, match=r"divisor must have shape \(2,\), one a parameter, had"):
+        preconditioned_sharpness(model, data, [1.0, 2.0, 3.0])
+    for wrong in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"divisor must be finite numbers > 0, held {wrong}"):
+            preconditioned_sharpness(model, data, [1.0, wrong])
+    for make in (torch.optim.Adam, torch.optim.Adagrad):
+        with pytest.raises(ValueError, match="optimizer must have made an update"):
+            divisors(make(model.parameters()))
+    for other in (torch.optim.Rprop, partial(torch.optim.RMSprop, centered=True)):
+        with pytest.raises(TypeError, match="optimizer must be SGD, Adagrad, RMSprop that is not"):
+            divisors(other(model.parameters()))
+    with pytest.raises(ValueError, match="t must be a finite number >= 1"):
+        rectification(0)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from lrcourse._checks import choice, count, number
 from lrcourse.exercises.checking import exercise
-from lrcourse.explore.words import each_state, in_words
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -315,6 +314,8 @@ def said_of_batches(rates: xr.DataArray) -> xr.DataArray:
     Batch 16: the good rates lie around 0.8, 8 times those of batch 2. That is close to the linear rule, 8.
     Batch 128: the good rates lie around 0.6, 6 times those of batch 2. They have hardly risen since batch 16, or fallen.
     """  # noqa: E501
+    from lrcourse.explore.words import each_state, in_words
+
     sizes = rates.batch_size.values.tolist()
     least = sizes[0]
 
@@ -395,6 +396,8 @@ def said_of_goals(needed: xr.DataArray) -> xr.DataArray:
     SGD: 10 times the batch takes 1.8 times fewer updates. The critical batch size is about 10.
     SGD: this goal is not reached within these runs.
     """
+    from lrcourse.explore.words import each_state, in_words
+
     sizes = needed.batch_size.values.tolist()
     saved = needed.isel(batch_size=0, drop=True) / needed.isel(batch_size=-1, drop=True)
 
@@ -430,6 +433,7 @@ def said_of_noise(scale: xr.DataArray) -> xr.DataArray:
     >>> said_of_noise(scale).item().split(",")[0]
     'With true labels the noise scale rises from about 40 examples to about 300'
     """
+    from lrcourse.explore.words import each_state, in_words
 
     def say(name: str, first: float, last: float) -> str:
         ends = [in_words(float(f"{value:.1g}")) for value in (first, last)]
@@ -504,6 +508,7 @@ def said_of_half_lives(losses: xr.DataArray) -> xr.DataArray:
     β₂ = 0.5 forgets half in 1 update, 4 examples. At its best rate, 0.1, the loss ends at 2 times the lowest of batch 4.
     β₂ = 0.958 forgets half in 16 updates, 64 examples. At its best rate, 0.01, the loss ends lowest for batch 4.
     """  # noqa: E501
+    from lrcourse.explore.words import each_state, in_words
     from lrcourse.results import best
 
     own = best(losses)

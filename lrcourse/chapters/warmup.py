@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from lrcourse.curvature import Product
-
 DEEP = (64, 128, 128, 128, 10)
 NETWORKS: dict[str, dict[str, Any]] = {
     "Adam, deep network": {"optimizer": "adam", "batch_size": 128},
@@ -157,71 +155,6 @@ def _start_at_squares(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
                 }
 
 
-def divisors(optimizer: Optimizer, rule: str) -> Tensor:
-    r"""Return by what the last update divided the averaged gradient, for each parameter.
-
-    The update was :math:`-\eta\, \hat m / d` with the bias-corrected average
-    :math:`\hat m` of the gradients.  For Adam :math:`d = \sqrt{\hat v} + \epsilon`; for RAdam it
-    is divided by the rectification, and 1 in the first five updates.
-
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        From `optimizer_of`, after an update.
-    rule : str
-        That of `optimizer_of`.
-
-    Returns
-    -------
-    torch.Tensor, shape (p,)
-    """
-    import torch
-
-    parts = []
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            if rule == "SGD":
-                parts.append(torch.ones_like(p).flatten())
-                continue
-            state, eps = optimizer.state[p], group["eps"]
-            t, root = float(state["step"]), state["exp_avg_sq"].sqrt().flatten()
-            corrected = (1 - BETA2**t) ** 0.5
-            if rule != "RAdam":
-                parts.append(root / corrected + eps)
-                continue
-            part = rectification(t)
-            parts.append((root + eps) / (corrected * part) if part else torch.ones_like(root))
-    return torch.cat(parts)
-
-
-def rectification(t: float, beta2: float = BETA2) -> float:
-    r"""Return RAdam's factor on update t, counted from 1; 0 where it is plain momentum.
-
-    Parameters
-    ----------
-    t : float
-    beta2 : float
-
-    Returns
-    -------
-    float
-
-    References
-    ----------
-    Liu et al., 2020, algorithm 2.
-
-    Examples
-    --------
-    >>> [round(rectification(t), 3) for t in (5, 6, 20, 200, 2000)]
-    [0.0, 0.026, 0.085, 0.307, 0.828]
-    """
-    most = 2 / (1 - beta2) - 1
-    rho = most - 2 * t * beta2**t / (1 - beta2**t)
-    if rho <= 5:
-        return 0.0
-    return float(((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)) ** 0.5)
-
-
 def first_steps(
     start: str, lr: float, seed: int, steps: int = 200, probes: Iterable[int] = ()
 ) -> dict[str, Any]:
@@ -229,7 +162,7 @@ def first_steps(
 
     Starts and batches are those of `lrcourse.fit`.  Curvature is that of the loss of the update's
     own batch: the sharpness, the largest eigenvalue of its Hessian H, and for Adam that of
-    :math:`D^{-1} H`, where D holds the `divisors` of the update.
+    :math:`D^{-1} H`, where D holds the divisors of the update.
 
     Parameters
     ----------
@@ -258,7 +191,7 @@ def first_steps(
     import copy
     from dataclasses import replace
 
-    from lrcourse.curvature import hessian_product
+    from lrcourse.curvature import divisors, preconditioned_sharpness, sharpness
     from lrcourse.data import digits
     from lrcourse.models import mlp
     from lrcourse.randomness import batches, seeded
@@ -270,7 +203,7 @@ def first_steps(
     model = seeded(partial(mlp, DEEP, "relu"), seed)
     optimizer = optimizer_of(model.parameters(), rule, how.get("eps", 1e-8))
     loss, size = np.full((2, steps), np.nan)
-    sharpness, share = np.full((2, len(probes)), np.nan)
+    sharp, share = np.full((2, len(probes)), np.nan)
     rows = batches(len(data.x_train), 256 if rule == "SGD" else 128, steps, seed)
     ended, accuracy = -1, np.nan
     for t in range(steps):
@@ -288,18 +221,18 @@ def first_steps(
         size[t] = float((_flat(model) - w).square().mean().sqrt()) / lr
         if before is None:
             continue
-        at, (product, p) = probes.index(t), hessian_product(before, batch)
-        sharpness[at] = felt = _largest(product, np.ones(p))
+        at = probes.index(t)
+        sharp[at] = felt = _or_nan(sharpness, before, batch)
         if rule != "SGD":
-            divisor = np.asarray(divisors(optimizer, rule).double())
-            felt = (1 - BETA1) * _largest(product, divisor)
+            divided = _or_nan(preconditioned_sharpness, before, batch, divisors(optimizer))
+            felt = (1 - BETA1) * divided
         share[at] = rate * felt / LIMIT
     else:
         accuracy = evaluate(model, data)[2]
     return {
         "loss": ("step", loss),
         "size": ("step", size),
-        "sharpness": ("probe", sharpness),
+        "sharpness": ("probe", sharp),
         "share": ("probe", share),
         "val_accuracy": accuracy,
         "diverged_at": ended,
@@ -312,14 +245,10 @@ def _flat(model: nn.Module) -> torch.Tensor:
     return parameters_to_vector(model.parameters()).detach()
 
 
-def _largest(product: Product, divisor: NDArray[np.float64]) -> float:
-    """Return the largest eigenvalue of D^-1 H, which is that of D^-1/2 H D^-1/2; NaN if lost."""
-    from lrcourse.curvature import lanczos
-
-    root = np.sqrt(divisor)
-    start = np.random.default_rng(0).standard_normal(len(divisor))
+def _or_nan(measure: Callable[..., float], *args: Any) -> float:
+    """Return a curvature, NaN where the run is lost and has none."""
     try:
-        return float(lanczos(lambda v: product(v / root) / root, start, tol=0.02)[0][0])
+        return measure(*args, tol=0.02)
     except (RuntimeError, ValueError, np.linalg.LinAlgError):
         return np.nan
 

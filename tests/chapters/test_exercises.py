@@ -41,6 +41,7 @@ def test_no_exercise_and_no_mistake_is_lost():
         "momentum": 1,
         "schedules": 2,
         "warmup": 1,
+        "workers": 0,  # a part of batch_size
     }
     assert len(MISTAKES) == 44
 
