@@ -102,7 +102,8 @@ def rivals(steps: int) -> dict[str, Plan]:
     """
     return {
         "one-cycle": (OneCycle(1.0, steps), None),
-        "one-cycle, momentum fixed": (OneCycle(1.0, steps, momentum_range=None), FIXED),
+        "one-cycle at fixed momentum": (OneCycle(1.0, steps, momentum_range=None), FIXED),
+        "one-cycle with a short rise": (OneCycle(1.0, steps, pct_start=0.1), None),
         "linear to zero": (Polynomial(1.0, steps), FIXED),
         "cosine": (Cosine(1.0, steps), FIXED),
         "warmup-stable-decay": (WarmupStableDecay.fractions(1.0, steps), FIXED),
@@ -125,7 +126,7 @@ def moves(steps: int) -> dict[str, Plan]:
 
     Examples
     --------
-    >>> schedule, momentum = moves(100)["against, down to 0.5"]
+    >>> schedule, momentum = moves(100)["against down to 0.5"]
     >>> schedule.momentum([0, 29, 99]), momentum
     (array([0.95, 0.5 , 0.95]), None)
     """
@@ -136,12 +137,12 @@ def moves(steps: int) -> dict[str, Plan]:
     usual = (0.85, 0.95)
     return {
         **{f"fixed at {beta}": (cycle(OneCycle, None), beta) for beta in (0.5, 0.85, 0.9, 0.95)},
-        "against, down to 0.85": (cycle(OneCycle, usual), None),
-        "against, down to 0.5": (cycle(OneCycle, SLIDE), None),
-        "with the rate, from 0.85": (cycle(WithTheRate, usual), None),
-        "with the rate, from 0.5": (cycle(WithTheRate, SLIDE), None),
-        "same effective, as 0.85": (cycle(SameEffective, usual), FIXED),
-        "same effective, as 0.5": (cycle(SameEffective, SLIDE), FIXED),
+        "against down to 0.85": (cycle(OneCycle, usual), None),
+        "against down to 0.5": (cycle(OneCycle, SLIDE), None),
+        "with the rate from 0.85": (cycle(WithTheRate, usual), None),
+        "with the rate from 0.5": (cycle(WithTheRate, SLIDE), None),
+        "same effective rate as 0.85": (cycle(SameEffective, usual), FIXED),
+        "same effective rate as 0.5": (cycle(SameEffective, SLIDE), FIXED),
     }
 
 
@@ -233,10 +234,167 @@ def interval(values: xr.DataArray) -> tuple[float, float, float]:
     return float(np.mean(ranked[4:6])), float(ranked[1]), float(ranked[8])
 
 
+def per_cent(values: xr.DataArray, reference: xr.DataArray) -> xr.DataArray:
+    """Return by how much values differ from a reference of the same seeds, in percent of it.
+
+    Parameters
+    ----------
+    values, reference : DataArray over seed, and others
+
+    Returns
+    -------
+    DataArray
+
+    Examples
+    --------
+    >>> per_cent(xr.DataArray([1.5], dims="seed"), xr.DataArray([1.0], dims="seed")).values
+    array([50.])
+    """
+    return 100 * (values / reference - 1)
+
+
+def updates_for(losses: xr.DataArray, target: float) -> float:
+    """Return the budget that reaches a loss, on straight lines between budgets in log-log axes.
+
+    Parameters
+    ----------
+    losses : DataArray over budget
+        Falling, at least where it crosses the target.
+    target : float
+
+    Returns
+    -------
+    float
+        NaN if no budget reaches it.
+
+    Examples
+    --------
+    >>> updates_for(xr.DataArray([1.0, 0.25], {"budget": [100, 400]}), 0.5).__round__(6)
+    200.0
+    """
+    budgets, values = losses.budget.values.astype(float), losses.values
+    for i in range(len(values)):
+        if values[i] <= target:
+            if i == 0 or values[i] == target:
+                return float(budgets[i])
+            share = np.log(values[i - 1] / target) / np.log(values[i - 1] / values[i])
+            return float(budgets[i - 1] * (budgets[i] / budgets[i - 1]) ** share)
+    return np.nan
+
+
+def of_ending(loss: float, rate: float, best_loss: float, best_rate: float) -> str:
+    """Say what the median run at a rate ends at, beside the best rate of its plan.
+
+    >>> of_ending(0.2, 1.0, 0.05, 0.3)
+    'Rate 1 ends at a loss of 0.2, four times that of its best rate, 0.3.'
+    >>> of_ending(0.05, 0.3, 0.05, 0.3)
+    'Rate 0.3 is its best and ends at a loss of 0.05.'
+    """
+    if not np.isfinite(loss):
+        return f"At rate {in_words(rate)} it diverges; its best rate is {in_words(best_rate)}."
+    if rate == best_rate:
+        return f"Rate {in_words(rate)} is its best and ends at a loss of {in_words(loss, 2)}."
+    ratio = loss / best_loss
+    if ratio < 1.05:
+        times = "within 5 % of its best rate"
+    elif ratio < 1.95:
+        times = f"{100 * (ratio - 1):.0f} % above that of its best rate"
+    else:
+        named = {2: "twice", 3: "three times", 4: "four times", 5: "five times"}
+        times = named.get(round(ratio), f"{in_words(ratio, 2)} times") + " that of its best rate"
+    return (
+        f"Rate {in_words(rate)} ends at a loss of {in_words(loss, 2)}, {times}, "
+        f"{in_words(best_rate)}."
+    )
+
+
+def said_of_rates(
+    loss: xr.DataArray, reference: str, along: str, ends: xr.DataArray
+) -> xr.DataArray:
+    """Return what each rate of a plan comes to, and how its best compares with a reference.
+
+    Parameters
+    ----------
+    loss : DataArray over `along`, lr and seed, and others
+    reference : str
+        A label of `along`.
+    along : str
+        The dimension of plans or schedules.
+    ends : DataArray
+        From `judged`; those of ten seeds.
+
+    Returns
+    -------
+    DataArray of str
+    """
+    medians = middle(loss, better="low")
+    found = best(medians)
+    change = per_cent(ends, ends.sel({along: reference}, drop=True))
+    ranked = np.sort(np.where(np.isfinite(change), change, np.inf), change.get_axis_num("seed"))
+    spread = change.copy(data=ranked)
+
+    def words(
+        name: str, loss: float, rate: float, low: float, best_rate: float, first: float, last: float
+    ) -> str:
+        text = of_ending(loss, rate, low, best_rate)
+        if name == reference:
+            return text
+        if first > 0:
+            return f"{text} Best against best, {reference} ends lower."
+        if last < 0:
+            return f"{text} Best against best, it ends lower than {reference}."
+        return f"{text} Best against best, no clear difference to {reference}."
+
+    return each_state(
+        words,
+        medians[along],
+        medians,
+        medians.lr,
+        found.value,
+        found.lr,
+        spread.isel(seed=1, drop=True),
+        spread.isel(seed=8, drop=True),
+    )
+
+
+def said_of_decays(loss: xr.DataArray) -> xr.DataArray:
+    """Return what each rate and decay of a schedule comes to, beside its best pair.
+
+    Parameters
+    ----------
+    loss : DataArray over weight_decay, lr and seed, and others
+
+    Returns
+    -------
+    DataArray of str
+    """
+    medians = middle(loss, better="low")
+    low = medians.min(["weight_decay", "lr"])
+    none = medians.sel(weight_decay=0, drop=True).min("lr")
+
+    def words(loss: float, low: float, none: float) -> str:
+        if not np.isfinite(loss):
+            return "The median run diverges."
+        ends = f"It ends at a loss of {in_words(loss, 2)}"
+        if loss == low:
+            gain = 100 * (1 - low / none)
+            than = f"{gain:.0f} % below the best without decay" if gain >= 1 else "as without decay"
+            return f"{ends}, the lowest of this map: {than}."
+        over = 100 * (loss / low - 1)
+        times = (
+            f"{in_words(loss / low, 2)} times the lowest"
+            if over >= 95
+            else (f"{over:.0f} % above the lowest" if over >= 1 else "level with the lowest")
+        )
+        return f"{ends}, {times}."
+
+    return each_state(words, medians, low, none)
+
+
 LOOPS = {  # what each loop does with its plan, in words
     "cosine": "Both halves are parts of a cosine, PyTorch's own choice.",
     "linear": "Both halves are straight lines.",
-    "linear, down to 0.5": "Straight lines, and the momentum falls to 0.5.",
+    "linear down to 0.5": "Straight lines, and the momentum falls to 0.5.",
     "momentum fixed": "The rate moves, the momentum stays at 0.9.",
     "stepped once an epoch": "After 210 updates the scheduler has made 5 of its 210 steps.",
     "total in micro-batches": "The plan is four times as long as the run, which ends in the rise.",
@@ -266,7 +424,7 @@ def plan_of(how: str, lr: float) -> OneCycle:
     """
     choice("how", how, LOOPS)
     options: dict[str, Any] = {"anneal": "cos" if how == "cosine" else "linear"}
-    if how == "linear, down to 0.5":
+    if how == "linear down to 0.5":
         options["momentum_range"] = SLIDE
     if how == "momentum fixed":
         options["momentum_range"] = None

@@ -39,10 +39,11 @@ def test_no_exercise_and_no_mistake_is_lost():
         "convergence": 1,
         "index": 0,  # the front page
         "momentum": 1,
+        "one_cycle": 1,
         "schedules": 2,
         "warmup": 1,
     }
-    assert len(MISTAKES) == 44
+    assert len(MISTAKES) == 49
 
 
 @pytest.mark.parametrize("name", EXERCISES)
