@@ -39,11 +39,12 @@ def test_no_exercise_and_no_mistake_is_lost():
         "convergence": 1,
         "index": 0,  # the front page
         "momentum": 1,
+        "one_cycle": 1,
         "schedules": 2,
         "warmup": 1,
         "workers": 0,  # a part of batch_size
     }
-    assert len(MISTAKES) == 44
+    assert len(MISTAKES) == 49
 
 
 @pytest.mark.parametrize("name", EXERCISES)
