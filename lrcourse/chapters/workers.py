@@ -13,6 +13,7 @@ import faulthandler
 import os
 import pickle
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -140,9 +141,9 @@ def _work(rank: str, workers: str, folder: str, end: str) -> None:
 
     Who went at once would cut the others' connections.
     """
-    gone = threading.Thread(target=_end_with_parent, daemon=True)
-    gone.start()
     at, left = Path(folder), float(end) - time.time()
+    gone = threading.Thread(target=_end_with_parent, args=[at], daemon=True)
+    gone.start()
     faulthandler.dump_traceback_later(max(0.05, left - 0.5))  # to the log: where it hangs
     try:
         import torch
@@ -165,9 +166,10 @@ def _work(rank: str, workers: str, folder: str, end: str) -> None:
     gone.join()
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that started it has gone, however it went."""
+def _end_with_parent(folder: Path) -> None:
+    """End this process when the one that started it has gone, however it went, and tidy up."""
     os.read(0, 1)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

@@ -174,11 +174,6 @@ def test_the_factors_are_counted_from_both_sums():
 
 
 @needs_proc
-def test_each_worker_has_one_thread_and_meets_the_others(bad):
-    assert together(2, bad.threads, bad.folder) == [(0, 2.0, 1), (1, 2.0, 1)]
-
-
-@needs_proc
 @pytest.mark.parametrize(
     ("what", "words"),
     [
@@ -192,11 +187,11 @@ def test_a_worker_that_is_lost_is_named_and_ends_the_others(bad, what, words):
 
 
 @needs_proc
-def test_workers_that_hang_are_ended_and_say_where_they_were(bad):
+def test_workers_meet_with_one_thread_each_and_when_they_hang_are_ended_and_say_where(bad):
     """On a busy machine it takes long until they are there to hang."""
     began = time.monotonic()
-    assert together(2, divmod, 7, 2) == [(3, 1), (3, 1)]
-    limit = 2 + 3 * round(time.monotonic() - began)
+    assert together(2, bad.threads, bad.folder) == [(0, 2.0, 1), (1, 2.0, 1)]
+    limit = 2 + 2 * round(time.monotonic() - began)
     words = (
         f"2 of 2 workers had no result within {limit} s, and all were ended: "
         "worker 0 in all_reduce, worker 1 in asleep$"
@@ -234,10 +229,6 @@ def test_workers_end_with_the_program_that_started_them(bad, how):
     until = time.monotonic() + 30
     while any(alive(int(file.read_text())) for file in files) and time.monotonic() < until:
         time.sleep(0.05)
-    for left in (bad.folder / "tmp").iterdir():  # who is killed cannot tidy up
-        for file in left.iterdir():
-            file.unlink()
-        left.rmdir()
 
 
 def test_wrong_input_is_named_before_anything_starts():
