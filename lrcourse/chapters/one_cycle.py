@@ -489,11 +489,11 @@ def cycle(how: str, lr: float, seed: int) -> dict[str, Any]:
                 scheduler.step()
             if end_of_epoch:
                 wrong.append(100 * (1 - evaluate(model, data)[2]))
-    t = np.arange(STEPS)
-    momentum = plan.momentum(t)
+    updates = np.arange(STEPS)
+    momentum = plan.momentum(updates)
     return {
         "used": ("step", recorder.used[:, 0]),
-        "planned": ("step", plan(t)),
+        "planned": ("step", plan(updates)),
         "used_momentum": ("step", recorder.used_momentum[:, 0]),
         "planned_momentum": ("step", np.full(STEPS, FIXED) if momentum is None else momentum),
         "mistakes": ("epoch", wrong),
