@@ -396,7 +396,7 @@ LOOPS = {  # what each loop does with its plan, in words
     "linear": "Both halves are straight lines.",
     "linear down to 0.5": "Straight lines, and the momentum falls to 0.5.",
     "momentum fixed": "The rate moves, the momentum stays at 0.9.",
-    "stepped once an epoch": "After 210 updates the scheduler has made 5 of its 210 steps.",
+    "stepped once an epoch": "The scheduler makes one step an epoch, where 42 are planned.",
     "total in micro-batches": "The plan is four times as long as the run, which ends in the rise.",
     "one update too many": "The last update has a negative rate: it climbs the loss.",
 }
@@ -489,11 +489,11 @@ def cycle(how: str, lr: float, seed: int) -> dict[str, Any]:
                 scheduler.step()
             if end_of_epoch:
                 wrong.append(100 * (1 - evaluate(model, data)[2]))
-    t = np.arange(STEPS)
-    momentum = plan.momentum(t)
+    updates = np.arange(STEPS)
+    momentum = plan.momentum(updates)
     return {
         "used": ("step", recorder.used[:, 0]),
-        "planned": ("step", plan(t)),
+        "planned": ("step", plan(updates)),
         "used_momentum": ("step", recorder.used_momentum[:, 0]),
         "planned_momentum": ("step", np.full(STEPS, FIXED) if momentum is None else momentum),
         "mistakes": ("epoch", wrong),
