@@ -37,6 +37,7 @@ def test_no_exercise_and_no_mistake_is_lost():
         "basics": 1,
         "batch_size": 1,
         "convergence": 1,
+        "generalization": 1,
         "index": 0,  # the front page
         "momentum": 1,
         "one_cycle": 1,
@@ -44,7 +45,7 @@ def test_no_exercise_and_no_mistake_is_lost():
         "warmup": 1,
         "workers": 0,  # a part of batch_size
     }
-    assert len(MISTAKES) == 49
+    assert len(MISTAKES) == 53
 
 
 @pytest.mark.parametrize("name", EXERCISES)
