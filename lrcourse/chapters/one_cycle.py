@@ -392,8 +392,8 @@ def said_of_decays(loss: xr.DataArray) -> xr.DataArray:
 
 
 LOOPS = {  # what each loop does with its plan, in words
-    "cosine": "Both halves are parts of a cosine, PyTorch's own choice.",
-    "linear": "Both halves are straight lines.",
+    "cosine": "Rise and fall are parts of a cosine, PyTorch's own choice.",
+    "linear": "Rise and fall are straight lines.",
     "linear down to 0.5": "Straight lines, and the momentum falls to 0.5.",
     "momentum fixed": "The rate moves, the momentum stays at 0.9.",
     "stepped once an epoch": "The scheduler makes one step an epoch, where 42 are planned.",
