@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 EARLY = 5  # losses from which a level is taken
+DONE = 0.8  # the share of a fall at which its valley begins
 
 
 def smoothed(values: Array, width: float) -> tuple[Array, Array, Array]:
@@ -120,8 +121,8 @@ class Fall:
     >>> rates = np.geomspace(1e-4, 1, 41)
     >>> losses = 2 - np.exp(-(np.log10(rates / 0.01) ** 2)) + (rates > 0.1) * 5
     >>> fall = Fall(rates, losses, width=1.0, more_to_come=False)
-    >>> fall.trouble, [float(f"{rates[i]:.2g}") for i in (fall.steepest, fall.bottom)]
-    ('', [0.002, 0.01])
+    >>> fall.trouble, [float(f"{rates[i]:.2g}") for i in (fall.steepest, fall.valley, fall.bottom)]
+    ('', [0.002, 0.004, 0.01])
     """
 
     LEAST = 10  # places that a reading needs
@@ -130,7 +131,7 @@ class Fall:
         fine = np.isfinite(losses)
         rates, losses = rates[fine], losses[fine]
         self.rates, self.trouble = rates, ""
-        self.steepest = self.bottom = self.half = 0
+        self.steepest = self.bottom = self.valley = 0
         n = len(losses)
         if n < self.LEAST:
             self.trouble = f"it has {n} finite losses, and {self.LEAST} are needed"
@@ -152,9 +153,11 @@ class Fall:
         place = np.log(rates) if (rates > 0).all() else np.arange(n, dtype=float)
         steep = slope / np.gradient(place)
         self.steepest = int(steep[down].argmin())
-        self.level, self.first = level, first
-        under = level[down] < first - (first - level[self.bottom]) / 2
-        self.half = int(np.flatnonzero(~under).max(initial=-1)) + 1
+        if not self.steepest:
+            self.trouble = f"the loss falls from the lowest rate on, {rates[0]:.2g}: start lower"
+            return
+        under = level[down] <= first - DONE * (first - level[self.bottom])
+        self.valley = int(np.flatnonzero(~under).max(initial=-1)) + 1
 
 
 def described(values: dict[str, Any]) -> str:

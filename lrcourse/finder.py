@@ -34,8 +34,8 @@ __all__ = ["RangeTest", "Suggestion", "put_rate", "range_test"]
 Floats = NDArray[np.float64]
 
 BLOWN = ("the loss blew up", "the loss is not finite")
-READINGS = ("steepest", "minimum/10", "valley")
-SMOOTHINGS = (0.0, 0.01, 0.02, 0.04, 0.08)
+READINGS = ("valley", "steepest", "minimum/10")
+SMOOTHINGS = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08)
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ class RangeTest(Found):
     >>> losses = 2 - 1 / (1 + (0.01 / rates) ** 2) + rates**2
     >>> RangeTest(rates, losses, None, 2.0, rates, stopped="the loss blew up")
     RangeTest, 60 updates from 0.0001 to 10, stopped at 10: the loss blew up
+    valley      0.024, where four fifths of the fall are done
     steepest    0.011, where the loss falls fastest per log rate
     minimum/10  0.0092, a tenth of the rate at which the loss is lowest
-    valley      0.011, where half of the fall is done
     """
 
     lr: Floats
@@ -173,7 +173,7 @@ class RangeTest(Found):
     first_loss: float
     rates: Floats
     stopped: str = ""
-    smoothing: float = 0.03
+    smoothing: float = 0.02
     ratios: tuple[float, ...] = (1.0,)
     gone: int = 0
     one_batch: bool = False
@@ -224,19 +224,19 @@ class RangeTest(Found):
         Returns
         -------
         dict from str to Suggestion
-            "steepest", where the loss falls fastest per log rate; "minimum/10", a tenth of the rate
-            at which it is lowest; "valley", the middle of the fall.
+            "valley", where four fifths of the fall are done; "steepest", where the loss falls
+            fastest per log rate; "minimum/10", a tenth of the rate at which it is lowest.
         """
         fall = Fall(self.lr, self.curve, self._width(smoothing), self.stopped not in BLOWN)
         if fall.trouble:
             return {rule: Suggestion(rule, None, fall.trouble) for rule in READINGS}
         at = {
+            "valley": (fall.rates[fall.valley], "where four fifths of the fall are done"),
             "steepest": (fall.rates[fall.steepest], "where the loss falls fastest per log rate"),
             "minimum/10": (
                 fall.rates[fall.bottom] / 10,
                 "a tenth of the rate at which the loss is lowest",
             ),
-            "valley": (fall.rates[fall.half], "where half of the fall is done"),
         }
         return {rule: Suggestion(rule, float(lr), why) for rule, (lr, why) in at.items()}
 
@@ -358,13 +358,13 @@ def range_test(
     batches: Iterable[Any],
     *,
     low: float = 1e-6,
-    high: float = 100.0,
-    steps: int = 160,
+    high: float = 1e4,
+    steps: int = 200,
     spacing: str = "log",
     val_batches: Iterable[Any] | None = None,
     takes_model: bool = False,
     stop: float | None = 2.0,
-    smoothing: float = 0.03,
+    smoothing: float = 0.02,
     progress: bool | None = None,
 ) -> RangeTest:
     r"""Train for a short time at rising rates, and record the loss that each rate led to.
@@ -372,6 +372,9 @@ def range_test(
     Update i uses the rate :math:`\mathrm{low}\,(\mathrm{high}/\mathrm{low})^{i/(\mathrm{steps}-1)}`
     and its loss is that of the next batch.  The test ends early where the loss is no longer finite
     or has risen from its lowest running mean by `stop` times what it had fallen.
+
+    A rate that is suggested depends on the test: more updates suggest a lower one, and the default
+    number suits trainings of some hundreds to thousands of updates.
 
     Everything is given back as it was, also after an error or Ctrl-C: weights, buffers, gradients,
     modes and hooks of the model, the optimizer's state and groups, the generators of torch, NumPy,
@@ -390,7 +393,8 @@ def range_test(
         Pairs ``(x, y)``, such as a ``DataLoader`` or a list.  It begins again when it runs out,
         unless it is an iterator.  Tensors are moved to the model's device.
     low, high : float
-        The first and the last rate, of the group with the highest; both are reached exactly.
+        The first and the last rate, of the group with the highest; both are reached exactly.  The
+        range may be wide, since the test stops by itself.
     steps : int
         Updates.
     spacing : {"log", "linear"}

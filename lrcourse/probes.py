@@ -139,7 +139,7 @@ def stable_rate(
 
     References
     ----------
-    arXiv 2601.16979, 2026.
+    Kalra et al., 2026, arXiv 2601.16979.
 
     Examples
     --------

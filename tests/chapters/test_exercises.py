@@ -37,12 +37,13 @@ def test_no_exercise_and_no_mistake_is_lost():
         "basics": 1,
         "batch_size": 1,
         "convergence": 1,
+        "finder": 1,
         "index": 0,  # the front page
         "momentum": 1,
         "schedules": 2,
         "warmup": 1,
     }
-    assert len(MISTAKES) == 44
+    assert len(MISTAKES) == 48
 
 
 @pytest.mark.parametrize("name", EXERCISES)
