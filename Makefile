@@ -37,7 +37,7 @@ bench: $(VENV)/.bench book  ## side-by-side measurements, printed as ratios
 experiments: $(VENV)/.book  ## record again every cube under lrcourse/recorded that is missing or unfinished
 	@for name in $(EXPERIMENTS); do echo "== $$name"; $(BIN)/python -m experiments.$$name || exit 1; done
 
-chapter: $(VENV)/.book  ## begin a chapter from the template: make chapter NAME=finder
+chapter: $(VENV)/.book  ## begin a chapter from the template: make chapter NAME=frameworks
 	@$(BIN)/python -m tools.chapter $(NAME)
 
 notebooks: $(VENV)/.test  ## run the notebooks and write back their checked outputs and stills

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from lrcourse.drivers import drive, record
     from lrcourse.exercises import check, quiz
     from lrcourse.explore import Descent, HeatMap, Lines, explore
+    from lrcourse.finder import range_test
     from lrcourse.grids import round_rates
     from lrcourse.models import linear, mlp
     from lrcourse.optimizers import descents
+    from lrcourse.probes import short_runs, stable_rate
     from lrcourse.randomness import seeded
     from lrcourse.results import (
         best,
@@ -62,11 +64,14 @@ _HOME = {
     "middle": "results",
     "mlp": "models",
     "quiz": "exercises",
+    "range_test": "finder",
     "record": "drivers",
     "round_rates": "grids",
     "save": "cubes",
     "seeded": "randomness",
     "sharpness": "curvature",
+    "short_runs": "probes",
+    "stable_rate": "probes",
     "sweep": "sweeps",
     "sweep_function": "sweeps",
     "table": "results",
@@ -76,8 +81,8 @@ _HOME = {
 __all__ = [
     "Descent", "HeatMap", "Lines", "best", "check", "descents", "digits", "drive", "explore",
     "final", "first_reached", "fit", "good_range", "linear", "load", "middle", "mlp", "quiz",
-    "record", "round_rates", "save", "seeded", "sharpness", "sweep", "sweep_function", "table",
-    "updates_until",
+    "range_test", "record", "round_rates", "save", "seeded", "sharpness", "short_runs",
+    "stable_rate", "sweep", "sweep_function", "table", "updates_until",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "lrcourse"
 SHELF = [
     "grids", "schedules", "plateau", "drivers", "surfaces", "optimizers", "data", "models",
     "curvature", "noise", "settings", "randomness", "training", "cubes", "sweeps", "results",
-    "plots",
+    "plots", "finder", "probes",
 ]  # fmt: skip
 LOWER = SHELF[: SHELF.index("sweeps")]  # what the engine stands on
 ABOVE = ["explore", "exercises", "chapters"]

@@ -13,7 +13,7 @@ from lrcourse._checks import choice, count, instance
 from lrcourse.explore.pack import Packed, places, thinned
 from lrcourse.explore.panels import Panel
 from lrcourse.explore.panels.heat import HeatMap
-from lrcourse.explore.panels.lines import DIVERGED, Lines
+from lrcourse.explore.panels.lines import LOST, Lines
 from lrcourse.explore.widget import Explorer, View
 from lrcourse.explore.words import Array, is_numeric, listing, option_labels
 
@@ -248,7 +248,7 @@ def _derive_divergence(packed: Packed, panels: Sequence[Panel]) -> None:
         array = packed.variable(name, "variable")
         if "diverged_at" in packed.ds or isinstance(panel, HeatMap) or axis not in array.dims:
             continue
-        if isinstance(panel, Lines) and panel.missing != DIVERGED:
+        if isinstance(panel, Lines) and panel.missing != LOST:
             continue
         gone: xr.DataArray = array.isnull()
         if bool(gone.any()):

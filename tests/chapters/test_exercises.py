@@ -37,6 +37,7 @@ def test_no_exercise_and_no_mistake_is_lost():
         "basics": 1,
         "batch_size": 1,
         "convergence": 1,
+        "finder": 1,
         "generalization": 1,
         "index": 0,  # the front page
         "momentum": 1,
@@ -45,7 +46,7 @@ def test_no_exercise_and_no_mistake_is_lost():
         "warmup": 1,
         "workers": 0,  # a part of batch_size
     }
-    assert len(MISTAKES) == 53
+    assert len(MISTAKES) == 57
 
 
 @pytest.mark.parametrize("name", EXERCISES)

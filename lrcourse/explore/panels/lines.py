@@ -17,7 +17,7 @@ from lrcourse.plots import INK, MUTED, PALETTE
 from lrcourse.results import quartiles
 
 
-DIVERGED = "diverged"
+LOST = "diverged"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Lines(Panel):
     choose: bool = False
     spread: str = "band"
     guess: str | None = None
-    missing: str = DIVERGED
+    missing: str = LOST
     title: str | None = None
     ylabel: str | None = None
     xlim: Limits | None = None
@@ -163,7 +163,7 @@ class Lines(Panel):
             rows = packed.rows(name, at, self.x)
             low, mid, high = (float(q[k]) for q in quartiles(rows, packed.worst(name)))
             spread = low, mid, high
-            if self.missing != DIVERGED and not np.isfinite(mid):
+            if self.missing != LOST and not np.isfinite(mid):
                 parts.append(f"{packed.long_name(name)}{where}: {self.missing}")
                 continue
             parts.append(value_text(packed.long_name(name), where, spread, len(rows), packed.band))
@@ -195,7 +195,7 @@ class Lines(Panel):
             ax.plot(x, visible(mid), color=color, ls=dash, label=packed.long_name(name))
             if self.x in dims:
                 ax.plot(x[at[self.x]], mid[at[self.x]], "o", color=color)
-            if self.x in dims or self.missing != DIVERGED:
+            if self.x in dims or self.missing != LOST:
                 continue
             missing = np.resize(packed.missing(at), len(rows))  # rows may be one for the band
             for row in rows[~missing]:
