@@ -16,7 +16,6 @@ from lrcourse.explore.words import in_words, listing, value_text
 from lrcourse.plots import INK, MUTED, PALETTE
 from lrcourse.results import quartiles
 
-
 LOST = "diverged"
 
 
