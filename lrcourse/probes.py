@@ -64,7 +64,7 @@ class StableRate(Found):
 
     @property
     def critical_sharpness(self) -> float:
-        """Two over the median of the rates: the curvature along the update."""
+        """Two over the median of the rates, which is the curvature along the update."""
         middle = float(np.median(self.rates))
         return 2 / middle if middle > 0 else math.inf
 
