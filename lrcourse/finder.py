@@ -180,7 +180,7 @@ class RangeTest(Found):
 
     @property
     def curve(self) -> Floats:
-        """Losses that suggestions are read from, those of the validation batches if there are any."""
+        """Losses that suggestions are read from, those of validation batches if there are any."""
         return self.loss if self.val_loss is None else self.val_loss
 
     def smoothed(self, smoothing: float | None = None) -> Floats:
