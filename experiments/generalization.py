@@ -1,8 +1,8 @@
 """Mistakes in training and on test digits, by rate, network, wrong labels and point of reading.
 
 Networks of 32 and of 256 ReLU units learn 400 digits in batches of 32, of whose labels none or two
-fifths are drawn at random.  Every seed has a split of its own.  It takes about 15 minutes on one
-free core and writes lrcourse/recorded/generalization.nc, 0.2 MB.
+fifths are drawn at random.  Every seed has a split of its own.  It took 26
+minutes on one busy core and writes lrcourse/recorded/generalization.nc, 0.1 MB.
 """
 
 from __future__ import annotations

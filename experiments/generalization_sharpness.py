@@ -1,7 +1,7 @@
 """Sharpness and test mistakes of the runs of generalization.py, at two points of their way.
 
-The points are 1,000 updates, and the first evaluation at a training loss of 0.1.  It takes about
-ten minutes on one free core and writes lrcourse/recorded/generalization_sharpness.nc, 0.03 MB.
+The points are 1,000 updates, and the first evaluation at a training loss of 0.1.  It took
+17 minutes on one busy core and writes lrcourse/recorded/generalization_sharpness.nc, 0.03 MB.
 """
 
 from __future__ import annotations

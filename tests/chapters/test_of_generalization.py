@@ -323,6 +323,24 @@ def test_what_the_verdicts_say_is_recorded():
     assert (at(fitted, lr=[0.1, 0.7]) < 0.1).all()
 
 
+def test_what_the_text_says_of_flat_ends_is_recorded():
+    ends, runs = load("generalization_sharpness"), load("generalization")
+    sharp = middle(ends.sharpness)
+    alike = sharp.sel(compared=COMPARED[3])
+    ratio = alike.sel(lr=0.1) / alike.sel(lr=0.7)
+    assert ((ratio > 2) & (ratio < 8)).all()
+    assert (alike.sel(lr=slice(0.1, 0.7)) < 2 / ends.lr).all()
+    loss = middle(runs.train_loss.sel(compared=COMPARED[1]))
+    assert (loss.sel(lr=0.7) < loss.sel(lr=0.1)).all()
+    for name in ends.network.values:
+        test = ends.test.sel(network=name, compared=COMPARED[3])
+        for noise, sure in ((0.0, True), (0.4, False)):
+            pair = (test.sel(noise=noise, lr=lr) for lr in (0.7, 0.1))
+            mean, error = paired(*pair)
+            assert (mean > 2 * error) == sure
+            assert sure or abs(mean) < error
+
+
 def test_what_the_text_says_of_the_catapult_is_recorded():
     runs = load("generalization_catapult")
     share = middle(runs.sharpness / runs["first"])
@@ -336,6 +354,7 @@ def test_what_the_text_says_of_the_catapult_is_recorded():
     there = (runs.train_loss <= 0.03).argmax("eval_step")
     wrong = middle(runs.val.isel(eval_step=there))
     assert (abs(wrong.sel(lr=slice(1, 4)) - wrong.sel(lr=1)) < 0.5).all()
+    assert sampling_error(wrong.sel(lr=1).item(), 450) == pytest.approx(1.2, abs=0.05)
     assert (wrong.sel(lr=slice(9, 20)) > wrong.sel(lr=1) + 2).all()
     assert (middle(runs.dead.isel(eval_step=-1)).sel(lr=slice(9, 30)) > 50).all()
     updates = middle(runs.eval_step[there].astype(float)).sel(lr=slice(None, 20))
