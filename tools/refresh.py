@@ -113,7 +113,7 @@ def still_cell(path: Path, data, number: int):
     target.write_bytes(b64decode(data["image/png"]))
     text = " ".join(data["text/plain"].split()).replace('"', "'")
     cell = nbformat.v4.new_markdown_cell(
-        "<details><summary>A still picture of the explorer, for where widgets do not run</summary>"
+        "<details><summary>A still picture</summary>"
         f'<img src="stills/{target.name}" alt="{text}"></details>'
     )
     cell.metadata = {"tags": STILL_TAGS, "slideshow": {"slide_type": "skip"}}
