@@ -11,8 +11,8 @@ from typing import Any
 
 import xarray as xr
 
-from experiments.recording import Grid, Part, light, main, of_stacks
-from lrcourse.chapters.one_cycle import BATCH, halves, rivals
+from experiments.recording import Grid, Part, ends_on_halves, halves, light, main, of_stacks
+from lrcourse.chapters.one_cycle import BATCH, rivals
 from lrcourse.data import digits, mislabelled
 from lrcourse.grids import round_rates
 from lrcourse.models import mlp
@@ -38,9 +38,8 @@ SLICE: list[Part] = [
 
 def ended(runs: xr.Dataset) -> xr.Dataset:
     """Return loss and mistakes on the two halves of the validation digits when runs end."""
-    at_end = runs.halves.isel(eval_step=-1, drop=True).rename(halves_1="half")
-    at_end = at_end.where(runs.diverged_at < 0).transpose(*runs.diverged_at.dims, ...)
-    kept = {"loss": at_end.isel(halves_0=0), "mistakes": 100 * at_end.isel(halves_0=1)}
+    loss, wrong = ends_on_halves(runs.transpose(*runs.diverged_at.dims, ...))
+    kept = xr.Dataset({"loss": loss, "mistakes": 100 * wrong}).where(runs.diverged_at < 0)
     return light(runs.assign(kept), [*kept, "diverged_at"])
 
 

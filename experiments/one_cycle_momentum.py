@@ -12,8 +12,8 @@ from typing import Any
 import xarray as xr
 
 from experiments.one_cycle import ended
-from experiments.recording import Grid, Part, main, of_stacks
-from lrcourse.chapters.one_cycle import BATCH, halves, moves
+from experiments.recording import Grid, Part, halves, main, of_stacks
+from lrcourse.chapters.one_cycle import BATCH, moves
 from lrcourse.data import digits
 from lrcourse.grids import round_rates
 from lrcourse.models import mlp

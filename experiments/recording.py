@@ -20,6 +20,7 @@ import torch
 import xarray as xr
 
 from lrcourse.cubes import RECORDED, load, save
+from lrcourse.data import Data
 from lrcourse.grids import axes_of, stable_repr
 from lrcourse.sweeps import sweep_function
 
@@ -28,6 +29,21 @@ NOT_KEPT = ("created", "failed", "function")  # equal runs make equal files
 
 Grid = Mapping[str, Any]
 Part = tuple[dict[str, Any], dict[str, float]]  # what replaces a part of GRID, and tolerances
+
+
+def halves(model: torch.nn.Module, data: Data) -> torch.Tensor:
+    """Return loss and share of mistakes on the two halves of the validation digits, in rows."""
+    outputs, middle = model(data.x_val), len(data.x_val) // 2
+    parts = [slice(None, middle), slice(middle, None)]
+    loss = [data.loss_of(outputs[part], data.y_val[part]) for part in parts]
+    wrong = [(outputs[part].argmax(1) != data.y_val[part]).float().mean() for part in parts]
+    return torch.stack([torch.stack(loss), torch.stack(wrong)])
+
+
+def ends_on_halves(runs: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return loss and share of mistakes over ``half`` when runs measured by `halves` end."""
+    at_end = runs.halves.isel(eval_step=-1, drop=True).rename(halves_1="half")
+    return at_end.isel(halves_0=0), at_end.isel(halves_0=1)
 
 
 def main(

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 import xarray as xr
 
-from experiments.recording import Grid, Part, light, main, of_stacks
+from experiments.recording import Grid, Part, ends_on_halves, halves, light, main, of_stacks
 from lrcourse.chapters.schedules import shapes
-from lrcourse.data import Data, digits, mislabelled
+from lrcourse.data import digits, mislabelled
 from lrcourse.grids import round_rates
 from lrcourse.models import mlp
 from lrcourse.sweeps import sweep
@@ -47,23 +46,13 @@ SLICE: list[Part] = [
 ]
 
 
-def halves(model: torch.nn.Module, data: Data) -> torch.Tensor:
-    """Return loss and share of mistakes on the two halves of the validation digits, in rows."""
-    outputs, middle = model(data.x_val), len(data.x_val) // 2
-    parts = [slice(None, middle), slice(middle, None)]
-    loss = [data.loss_of(outputs[part], data.y_val[part]) for part in parts]
-    wrong = [(outputs[part].argmax(1) != data.y_val[part]).float().mean() for part in parts]
-    return torch.stack([torch.stack(loss), torch.stack(wrong)])
-
-
 def train(data: str, **settings: Any) -> xr.Dataset:
     """Train under one schedule in one world, at all rates and seeds."""
     labels = digits() if data == "clean" else mislabelled(digits(), 0.4)
     runs = sweep(
         mlp, labels, **settings, measures={"halves": halves}, engine="batched", progress=False
     )
-    at_end = runs.halves.isel(eval_step=-1, drop=True).rename(halves_1="half")
-    runs["half_loss"], runs["half_mistakes"] = at_end.isel(halves_0=0), at_end.isel(halves_0=1)
+    runs["half_loss"], runs["half_mistakes"] = ends_on_halves(runs)
     kept = light(runs, ["val_loss", "val_accuracy", "diverged_at", "half_loss", "half_mistakes"])
     some = [*range(0, runs.step.size, 20), runs.step.size - 1]
     return kept.assign(used=runs.used.isel(step=some).max("seed"))  # the same for all seeds

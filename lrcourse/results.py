@@ -22,8 +22,8 @@ from lrcourse._checks import choice, count, instance, number
 from lrcourse._tables import WORDS, Better, Table, table
 
 __all__ = [
-    "Table", "best", "final", "first_reached", "good_range", "middle", "quartiles", "table",
-    "updates_until", "worst_of",
+    "Table", "best", "final", "first_reached", "good_range", "judged_elsewhere", "middle",
+    "quartiles", "table", "updates_until", "worst_of",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -260,6 +260,58 @@ def best(values: xr.DataArray, along: str = "lr", better: Better | None = None) 
         {"value": (rest, top, values.attrs), along: (rest, place, attrs), "at_edge": (rest, edge)},
         coords,
     )
+
+
+def judged_elsewhere(
+    values: xr.DataArray,
+    losses: xr.DataArray | None = None,
+    *,
+    along: str | Sequence[str] = "lr",
+) -> xr.DataArray:
+    """Return what runs come to at their best settings, on data that did not choose the settings.
+
+    Each half of the validation data chooses the settings with the lowest median loss of the seeds,
+    and the other half judges the runs there.  The two results are averaged.
+
+    Parameters
+    ----------
+    values : DataArray over half (of size 2), seed, the dimensions in `along`, and others
+        What is judged.
+    losses : DataArray over the same dimensions, optional
+        What chooses; `values` themselves if not given.
+    along : str or sequence of str, default "lr"
+        The dimensions of the settings.
+
+    Returns
+    -------
+    DataArray
+        Over seed and the rest; NaN where one of the chosen runs has no value.
+
+    Raises
+    ------
+    ValueError
+        If ``half`` has not two places, or a dimension of `along` is missing.
+
+    Examples
+    --------
+    >>> dims = {"lr": [0.1, 0.2], "seed": [0], "half": [0, 1]}
+    >>> losses = xr.DataArray([[[1.0, 4.0]], [[2.0, 3.0]]], dims)
+    >>> judged_elsewhere(losses).values  # half 0 chooses 0.1: 4 on half 1; half 1 chooses 0.2: 2
+    array([3.])
+    """
+    losses = values if losses is None else losses
+    settings = [along] if isinstance(along, str) else list(along)
+    if missing := [d for d in ("half", *settings) if d not in losses.dims or d not in values.dims]:
+        raise ValueError(f"values and losses must have the dimension {missing[0]}")
+    if losses.sizes["half"] != 2:
+        raise ValueError(f"half must have two places, had {losses.sizes['half']}")
+    ends = []
+    for chooses, judges in ((0, 1), (1, 0)):
+        medians = middle(losses.isel(half=chooses, drop=True), better="low")
+        there = values.isel(half=judges, drop=True).isel(medians.argmin(settings))
+        ends.append(there.drop_vars(settings, errors="ignore"))
+    mean: xr.DataArray = (ends[0] + ends[1]) / 2
+    return mean
 
 
 def good_range(

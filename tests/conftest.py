@@ -16,7 +16,7 @@ API = sorted((ROOT / "book" / "api").glob("*.md"))
 LONGEST_FIRST = [
     "tests/site/test_lab.py",
     "tests/site/test_site_controls.py",
-    "tests/chapters/test_experiments.py",
+    "tests/chapters/test_recorded.py",
     "tests/explore/test_browser",
     "tests/site/test_site.py",
     "tests/test_sweeps.py",
@@ -48,6 +48,16 @@ def skip_or_fail(reason: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (Linux); one that has ended and waits for its parent does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from lrcourse.results import (
     final,
     first_reached,
     good_range,
+    judged_elsewhere,
     middle,
     quartiles,
     table,
@@ -538,3 +539,36 @@ def test_a_wrong_table_is_named(kind, call, words):
 
 def test_everything_public_is_there():
     assert all(callable(getattr(results, name)) for name in results.__all__)
+
+
+def test_settings_chosen_on_one_half_are_judged_on_the_other():
+    values = [[[1.0, 1.2], [2.0, 2.2]], [[3.0, 3.2], [0.0, 0.2]]]  # each half likes another rate
+    loss = xr.DataArray(values, {"lr": [0.1, 0.2]}, ["half", "lr", "seed"])
+    np.testing.assert_allclose(judged_elsewhere(loss), [2.5, 2.7])
+    shares = loss * 10
+    np.testing.assert_allclose(judged_elsewhere(shares, loss), [25, 27])
+
+
+def test_runs_are_judged_on_the_half_that_did_not_choose_their_rate():
+    loss = [[[1.0, 5.0], [1.0, 7.0]], [[2.0, 3.0], [2.0, np.nan]], [[np.nan, 1.0], [np.nan, 1.0]]]
+    wrong = [[[0.0, 50.0], [0.0, 70.0]], [[20.0, 30.0], [20.0, 0.0]], [[0.0, 10.0], [0.0, 10.0]]]
+    dims = {"lr": [0.1, 0.2, 0.3], "seed": [0, 1]}
+    runs = xr.Dataset(
+        {"loss": (["lr", "seed", "half"], loss), "mistakes": (["lr", "seed", "half"], wrong)}, dims
+    )
+    # Half 0 chooses 0.1, judged on half 1: 5, 7. Half 1 chooses 0.3, which diverged on half 0.
+    assert np.isnan(judged_elsewhere(runs.loss)).all()
+    runs = runs.isel(lr=[0, 1])
+    # Of the rest half 1 chooses 0.1 as well, since a run at 0.2 diverged.
+    assert judged_elsewhere(runs.loss).values.tolist() == [3.0, 4.0]
+    assert judged_elsewhere(runs.mistakes, runs.loss).values.tolist() == [25.0, 35.0]
+
+
+def test_what_cannot_be_judged_elsewhere_is_refused():
+    loss = xr.DataArray(np.ones((3, 2, 1)), dims=["half", "lr", "seed"])
+    with pytest.raises(ValueError, match="half must have two places, had 3"):
+        judged_elsewhere(loss)
+    with pytest.raises(ValueError, match="must have the dimension weight_decay"):
+        judged_elsewhere(loss.isel(half=[0, 1]), along=["lr", "weight_decay"])
+    with pytest.raises(ValueError, match="must have the dimension half"):
+        judged_elsewhere(loss.isel(half=0))

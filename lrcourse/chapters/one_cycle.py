@@ -6,7 +6,6 @@ rate, loops with the usual faults, what the states of its explorers mean in word
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +28,7 @@ from lrcourse.schedules import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
-    from lrcourse.data import Data
+    pass
 
 FIXED = 0.9  # the momentum of every run whose schedule does not plan one
 SLIDE = (0.5, 0.95)  # the range of the slide
@@ -144,69 +141,6 @@ def moves(steps: int) -> dict[str, Plan]:
         "same effective rate as 0.85": (cycle(SameEffective, usual), FIXED),
         "same effective rate as 0.5": (cycle(SameEffective, SLIDE), FIXED),
     }
-
-
-def halves(model: torch.nn.Module, data: Data) -> torch.Tensor:
-    """Return loss and share of mistakes on the two halves of the validation digits, in rows.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    data : Data
-
-    Returns
-    -------
-    torch.Tensor, shape (2, 2)
-
-    Examples
-    --------
-    >>> from lrcourse import digits, mlp
-    >>> halves(mlp(), digits()).shape
-    torch.Size([2, 2])
-    """
-    import torch
-
-    outputs, middle = model(data.x_val), len(data.x_val) // 2
-    parts = [slice(None, middle), slice(middle, None)]
-    loss = [data.loss_of(outputs[part], data.y_val[part]) for part in parts]
-    wrong = [(outputs[part].argmax(1) != data.y_val[part]).float().mean() for part in parts]
-    return torch.stack([torch.stack(loss), torch.stack(wrong)])
-
-
-def judged(runs: xr.Dataset, what: str = "loss", along: Iterable[str] = ("lr",)) -> xr.DataArray:
-    """Return what runs come to at their best settings, on digits that did not choose the settings.
-
-    Each half of the validation digits chooses the settings by the median loss of the seeds, and the
-    other half judges the runs there. The two results are averaged.
-
-    Parameters
-    ----------
-    runs : Dataset over `along`, seed and half, and others
-        With ``loss`` and ``mistakes``, NaN for a run that diverged.
-    what : {"loss", "mistakes"}
-        What is returned; the loss chooses.
-    along : iterable of str
-        The dimensions to choose from.
-
-    Returns
-    -------
-    DataArray
-        Over the rest.
-
-    Examples
-    --------
-    >>> dims = {"lr": [0.1, 0.2], "seed": [0], "half": [0, 1]}
-    >>> runs = xr.Dataset({"loss": ([*dims], [[[1.0, 4.0]], [[2.0, 3.0]]])}, dims)
-    >>> judged(runs).item()  # half 0 chooses 0.1, where half 1 loses 4; half 1 chooses 0.2: 2
-    3.0
-    """
-    along, ends = list(along), []
-    for chooses, judges in ((0, 1), (1, 0)):
-        medians = middle(runs.loss.isel(half=chooses, drop=True), better="low")
-        at = medians.argmin(along)
-        ends.append(runs[what].isel(half=judges, drop=True).isel(at).drop_vars(along))
-    mean: xr.DataArray = (ends[0] + ends[1]) / 2
-    return mean
 
 
 def interval(values: xr.DataArray) -> tuple[float, float, float]:

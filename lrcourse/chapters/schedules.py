@@ -279,34 +279,6 @@ def said_of_cuts(runs: xr.Dataset) -> xr.DataArray:
     return each_state(words, first.min("seed"), first.max("seed"), kinds, ended)
 
 
-def judged_elsewhere(halves: xr.DataArray, losses: xr.DataArray) -> xr.DataArray:
-    """Return what each schedule reaches on one half of the digits at the rate the other half chose.
-
-    Parameters
-    ----------
-    halves : DataArray over half, lr and seed, and others
-        What is judged on each half.
-    losses : DataArray of the same shape
-        The rate with the lowest median over seeds is chosen.
-
-    Returns
-    -------
-    DataArray
-        The mean over the two halves, without half and lr.
-
-    Examples
-    --------
-    >>> values = [[[1.0], [2.0]], [[3.0], [0.0]]]
-    >>> loss = xr.DataArray(values, {"lr": [0.1, 0.2]}, ["half", "lr", "seed"])
-    >>> judged_elsewhere(loss, loss).values  # lr 0.2 on the first half, 0.1 on the second
-    array([2.5])
-    """
-    chosen = best(middle(losses)).lr
-    other = chosen.isel(half=[1, 0]).drop_vars("half", errors="ignore")
-    judged: xr.DataArray = halves.drop_vars("half", errors="ignore").sel(lr=other)
-    return judged.mean("half").drop_vars("lr", errors="ignore")
-
-
 class Fault(NamedTuple):
     """A loop that does not follow its plan: how it steps, what was planned, what comes of it."""
 

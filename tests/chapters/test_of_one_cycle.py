@@ -23,9 +23,7 @@ from lrcourse.chapters.one_cycle import (
     STEPS,
     cycle,
     cycle_rate,
-    halves,
     interval,
-    judged,
     moves,
     of_ending,
     off_plan,
@@ -41,9 +39,9 @@ from lrcourse.cubes import load
 from lrcourse.data import digits
 from lrcourse.drivers import record
 from lrcourse.models import mlp
-from lrcourse.results import best, middle
+from lrcourse.results import best, judged_elsewhere, middle
 from lrcourse.schedules import OneCycle
-from lrcourse.training import evaluate, fit, seeded
+from lrcourse.training import fit
 
 OFF_PLAN = dict.fromkeys(RIGHT, 0) | {
     "stepped once an epoch": STEPS - 1,
@@ -130,30 +128,6 @@ def test_rivals_share_a_peak(steps):
         assert (momentum is None) == (plan.momentum(0) is not None), name
 
 
-def test_halves_are_the_two_parts_of_the_validation_digits():
-    model, data = seeded(mlp, 0), digits()
-    (loss, wrong), n = halves(model, data), len(data.x_val)
-    _, val_loss, accuracy = evaluate(model, data)
-    sizes = torch.tensor([n // 2, n - n // 2]) / n
-    assert float((loss.detach() * sizes).sum()) == pytest.approx(val_loss, rel=1e-5)
-    assert float((wrong.detach() * sizes).sum()) == pytest.approx(1 - accuracy, abs=1e-6)
-
-
-def test_runs_are_judged_on_the_half_that_did_not_choose_their_rate():
-    loss = [[[1.0, 5.0], [1.0, 7.0]], [[2.0, 3.0], [2.0, np.nan]], [[np.nan, 1.0], [np.nan, 1.0]]]
-    wrong = [[[0.0, 50.0], [0.0, 70.0]], [[20.0, 30.0], [20.0, 0.0]], [[0.0, 10.0], [0.0, 10.0]]]
-    dims = {"lr": [0.1, 0.2, 0.3], "seed": [0, 1]}
-    runs = xr.Dataset(
-        {"loss": (["lr", "seed", "half"], loss), "mistakes": (["lr", "seed", "half"], wrong)}, dims
-    )
-    # Half 0 chooses 0.1, judged on half 1: 5, 7. Half 1 chooses 0.3, which diverged on half 0.
-    assert np.isnan(judged(runs)).all()
-    runs = runs.isel(lr=[0, 1])
-    # Of the rest half 1 chooses 0.1 as well, since a run at 0.2 diverged.
-    assert judged(runs).values.tolist() == [3.0, 4.0]
-    assert judged(runs, "mistakes").values.tolist() == [25.0, 35.0]
-
-
 def test_an_interval_of_ten_seeds_holds_the_median_with_98_percent():
     outside = 2 * sum(math.comb(10, k) for k in (0, 1)) / 2**10
     assert 1 - outside == pytest.approx(0.98, abs=0.002)
@@ -226,8 +200,12 @@ def test_a_rate_is_compared_with_the_best_of_its_plan(loss, rate, text):
 def test_what_the_recorded_runs_say_is_never_nonsense():
     moved, made, decays = map(load, ("one_cycle_momentum", "one_cycle", "one_cycle_decay"))
     said = [
-        said_of_rates(moved.loss.mean("half"), "fixed at 0.9", "plan", judged(moved)),
-        said_of_rates(made.loss.mean("half"), "linear to zero", "schedule", judged(made)),
+        said_of_rates(
+            moved.loss.mean("half"), "fixed at 0.9", "plan", judged_elsewhere(moved.loss)
+        ),
+        said_of_rates(
+            made.loss.mean("half"), "linear to zero", "schedule", judged_elsewhere(made.loss)
+        ),
         said_of_decays(decays.loss.mean("half")),
     ]
     for text in (text for one in said for text in one.values.flat):
@@ -248,7 +226,7 @@ def bracket(values, reference):
 
 
 def test_six_of_forty_comparisons_with_rivals_are_clear():
-    ends = judged(load("one_cycle"))
+    ends = judged_elsewhere(load("one_cycle").loss)
     clear = {
         (labels, int(budget), name): found
         for labels in ends.labels.values
@@ -274,7 +252,7 @@ def test_six_of_forty_comparisons_with_rivals_are_clear():
 @pytest.mark.parametrize("other", ["with the rate from", "same effective rate as"])
 @pytest.mark.parametrize("low", ["0.85", "0.5"])
 def test_no_comparison_of_the_moved_momentum_with_these_is_clear(other, low):
-    ends = judged(load("one_cycle_momentum"))
+    ends = judged_elsewhere(load("one_cycle_momentum").loss)
     for budget in ends.budget.values:
         at = ends.sel(budget=budget)
         assert bracket(at.sel(plan=f"against down to {low}"), at.sel(plan=f"{other} {low}")) == 0
@@ -282,7 +260,8 @@ def test_no_comparison_of_the_moved_momentum_with_these_is_clear(other, low):
 
 def test_no_schedule_gains_clearly_from_weight_decay():
     decays = load("one_cycle_decay")
-    tuned, none = judged(decays, along=["weight_decay", "lr"]), judged(decays.sel(weight_decay=0))
+    tuned = judged_elsewhere(decays.loss, along=["weight_decay", "lr"])
+    none = judged_elsewhere(decays.loss.sel(weight_decay=0))
     for labels in tuned.labels.values:
         for name in tuned.schedule.values:
             at = {"labels": labels, "schedule": name}

@@ -12,7 +12,6 @@ from lrcourse.chapters.schedules import (
     PLANS,
     UPDATES,
     faulty,
-    judged_elsewhere,
     mean_square,
     said_of_cuts,
     said_of_digits,
@@ -78,14 +77,6 @@ def test_every_state_of_the_digits_has_a_true_sentence():
         assert ("above" in text or "times" in text) <= (not below), text
         if "too " in text:
             assert value > 1.03 * float(least.sel(here | {"schedule": at["schedule"]})), text
-
-
-def test_the_rate_chosen_on_one_half_is_judged_on_the_other():
-    values = [[[1.0, 1.2], [2.0, 2.2]], [[3.0, 3.2], [0.0, 0.2]]]  # each half likes another rate
-    loss = xr.DataArray(values, {"lr": [0.1, 0.2]}, ["half", "lr", "seed"])
-    np.testing.assert_allclose(judged_elsewhere(loss, loss), [2.5, 2.7])
-    shares = loss * 10
-    np.testing.assert_allclose(judged_elsewhere(shares, loss), [25, 27])
 
 
 def test_the_recorded_halves_make_the_whole():

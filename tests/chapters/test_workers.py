@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from conftest import ROOT
+from conftest import ROOT, alive
 
 from lrcourse.chapters.batch_size import images
 from lrcourse.chapters.workers import (
@@ -91,15 +91,6 @@ def bad(tmp_path, monkeypatch):
     workers = [int(path.read_text()) for path in tmp_path.glob("worker?")]
     assert workers
     assert not any(map(alive, workers))
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_alone_it_is_the_loop_of_fit():

@@ -1,12 +1,12 @@
 """What is left on the machine and on the terminal when a program with processes has ended."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from conftest import alive
 
 SCRIPT = """
 import os, time
@@ -20,15 +20,6 @@ def train(x):
 if __name__ == "__main__":
     sweep_function(train, x=[0, 1], executor=2)
 """
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
