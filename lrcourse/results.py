@@ -23,7 +23,7 @@ from lrcourse._tables import WORDS, Better, Table, table
 
 __all__ = [
     "Table", "best", "final", "first_reached", "good_range", "judged_elsewhere", "middle",
-    "quartiles", "table", "updates_until", "worst_of",
+    "off_plan", "quartiles", "table", "updates_until", "worst_of",
 ]  # fmt: skip
 
 Array = NDArray[np.float64]
@@ -475,6 +475,46 @@ def first_reached(
     kept = at.assign_coords({name: c for name, c in there.coords.items() if dim not in c.dims})
     words = place.attrs.get("long_name", WORDS.get(dim, dim.replace("_", " ")))
     return kept.where(there.any(dim)).rename("first").assign_attrs(long_name=f"first {words}")
+
+
+def off_plan(runs: xr.Dataset, over: str = "seed") -> xr.DataArray:
+    r"""Return how many updates used another rate than planned, or another momentum.
+
+    Two rates are another where they differ by more than :math:`10^{-9}` of the highest planned one.
+
+    Parameters
+    ----------
+    runs : Dataset over step, and others
+        With ``used`` and ``planned``, and ``used_momentum`` and ``planned_momentum`` where the
+        momentum was planned too.
+    over : str, default "seed"
+        An update counts once if it left the plan in any place of this dimension.
+
+    Returns
+    -------
+    DataArray of int
+        Over the rest.
+
+    Raises
+    ------
+    ValueError
+        If ``used``, ``planned`` or ``step`` is missing.
+
+    Examples
+    --------
+    >>> rates = {"used": ("step", [0.1, 0.0]), "planned": ("step", [0.1, 0.05])}
+    >>> off_plan(xr.Dataset(rates)).item()
+    1
+    """
+    if missing := {"used", "planned"} - set(runs):
+        raise ValueError(f"runs must have used and planned, {sorted(missing)[0]} is missing")
+    if "step" not in runs.used.dims:
+        raise ValueError(f"used must have the dimension step, has {list(runs.used.dims)}")
+    apart = abs(runs.used - runs.planned) > 1e-9 * runs.planned.max()
+    if {"used_momentum", "planned_momentum"} <= set(runs):
+        apart = apart | (abs(runs.used_momentum - runs.planned_momentum) > 1e-9)
+    off: xr.DataArray = apart.any([over] if over in apart.dims else []).sum("step")
+    return off
 
 
 def updates_until(values: xr.DataArray, share: float, along: str = "step") -> xr.DataArray:

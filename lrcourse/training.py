@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from lrcourse._checks import instance
+from lrcourse._checks import count, instance
 from lrcourse.data import Data
-from lrcourse.drivers import drive
+from lrcourse.drivers import Recorder, drive, record
 from lrcourse.engine import threads
 from lrcourse.engine.measures import Measure, checked, measured
 from lrcourse.grids import known
@@ -34,7 +34,7 @@ from lrcourse.randomness import batches, randomness, seeded
 from lrcourse.schedules import Schedule
 from lrcourse.settings import DIVERGED, SETTINGS, Settings, takes_settings
 
-__all__ = ["History", "check_model", "evaluate", "fit", "progress_bar"]
+__all__ = ["History", "check_model", "evaluate", "fit", "plain_loop", "progress_bar"]
 
 EVALUATED = ("train_loss", "val_loss", "val_accuracy")
 
@@ -150,6 +150,78 @@ def evaluate(model: nn.Module, data: Data) -> tuple[float, float, float]:
     if data.loss == "mse":
         return train, val, np.nan
     return train, val, (outputs.argmax(1) == data.y_val).double().mean().item()
+
+
+def plain_loop(
+    model: nn.Module,
+    data: Data,
+    optimizer: torch.optim.Optimizer,
+    rows: NDArray[np.int64],
+    *,
+    per_epoch: int,
+    batch_ends: Callable[[], object] = int,
+    epoch_starts: Callable[[], object] = int,
+    epoch_ends: Callable[[], object] = int,
+) -> tuple[Recorder, Floats]:
+    """Train in a loop that steps schedulers where one would step them by hand, and record it.
+
+    `fit` drives the optimizer, so that nothing can be stepped in the wrong place; this loop is for
+    what happens otherwise.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    data : Data
+    optimizer : torch.optim.Optimizer
+        Of the model's parameters.
+    rows : array of int, shape (steps, batch)
+        The training rows of each update, see `lrcourse.randomness.batches`.
+    per_epoch : int
+        Updates that are called an epoch.
+    batch_ends, epoch_starts, epoch_ends : callable, optional
+        Called after each update, before and after each epoch.
+
+    Returns
+    -------
+    Recorder
+        The rate and the momentum that each update used.
+    array of float, shape (steps // per_epoch,)
+        The validation accuracy after each epoch.
+
+    Raises
+    ------
+    ValueError
+        If `per_epoch` does not divide the number of updates.
+
+    Examples
+    --------
+    >>> from lrcourse.data import digits
+    >>> from lrcourse.models import mlp
+    >>> model, data = seeded(mlp, 0), digits()
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.8)
+    >>> halve = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> rows = batches(len(data.x_train), 32, 4, seed=0)
+    >>> recorder, _ = plain_loop(
+    ...     model, data, optimizer, rows, per_epoch=2, epoch_ends=halve.step)
+    >>> recorder.used[:, 0]
+    array([0.8, 0.8, 0.4, 0.4])
+    """
+    per_epoch = count("per_epoch", per_epoch, low=1)
+    if len(rows) % per_epoch:
+        raise ValueError(f"per_epoch must divide the {len(rows)} updates, was {per_epoch}")
+    accuracy = []
+    with record(optimizer) as recorder:
+        for epoch in np.split(rows, len(rows) // per_epoch):
+            epoch_starts()
+            for batch in epoch:
+                optimizer.zero_grad()
+                loss = data.loss_of(model(data.x_train[batch]), data.y_train[batch])
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                batch_ends()
+            epoch_ends()
+            accuracy.append(evaluate(model, data)[2])
+    return recorder, np.array(accuracy)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from lrcourse.results import (
     good_range,
     judged_elsewhere,
     middle,
+    off_plan,
     quartiles,
     table,
     updates_until,
@@ -572,3 +573,20 @@ def test_what_cannot_be_judged_elsewhere_is_refused():
         judged_elsewhere(loss.isel(half=[0, 1]), along=["lr", "weight_decay"])
     with pytest.raises(ValueError, match="must have the dimension half"):
         judged_elsewhere(loss.isel(half=0))
+
+
+def test_updates_off_plan_are_counted_once_for_all_seeds():
+    planned = np.array([0.1, 0.1, 0.05, 0.0])
+    used = np.array([[0.1, 0.1, 0.05, 0.0], [0.1, 0.2, 0.05 * (1 + 1e-13), 0.01]])
+    runs = xr.Dataset({"used": (("seed", "step"), used), "planned": ("step", planned)})
+    assert off_plan(runs).item() == 2
+    assert off_plan(runs.rename(seed="how")).values.tolist() == [0, 2]
+    momentum = {
+        "used_momentum": ("step", [0.9] * 4),
+        "planned_momentum": ("step", [0.8] + [0.9] * 3),
+    }
+    assert off_plan(runs.assign(momentum)).item() == 3
+    with pytest.raises(ValueError, match="planned is missing"):
+        off_plan(runs.drop_vars("planned"))
+    with pytest.raises(ValueError, match="must have the dimension step"):
+        off_plan(runs.isel(step=0))

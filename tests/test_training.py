@@ -17,7 +17,7 @@ from lrcourse.randomness import batches, seeded
 from lrcourse.schedules import Cosine, Exponential, OneCycle, Step, Triangular
 from lrcourse.settings import Settings
 from lrcourse.sweeps import sweep, sweep_function
-from lrcourse.training import evaluate, fit, progress_bar
+from lrcourse.training import evaluate, fit, plain_loop, progress_bar
 
 DIGITS = digits()
 tiny = partial(mlp, (64, 6, 10))
@@ -393,3 +393,21 @@ def test_the_coordinate_of_a_cube_can_be_given_to_the_next():
     assert again.equals(first)
     one = sweep(tiny, DIGITS, lr=first.lr[1], steps=2)
     np.testing.assert_allclose(one.loss, first.loss[1], rtol=1e-5)
+
+
+def test_the_plain_loop_trains_as_fit_does_and_calls_its_hooks_in_turn():
+    model, called = seeded(tiny, 2), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
+    rows = batches(len(DIGITS.x_train), 32, 6, seed=2)
+    hooks = {
+        name: partial(called.append, name) for name in ("epoch_starts", "batch_ends", "epoch_ends")
+    }
+    recorder, accuracy = plain_loop(model, DIGITS, optimizer, rows, per_epoch=3, **hooks)
+    epoch = ["epoch_starts", *["batch_ends"] * 3, "epoch_ends"]
+    assert called == epoch * 2
+    run = fit(tiny, DIGITS, lr=0.3, momentum=0.9, batch_size=32, steps=6, eval_every=3, seed=2)
+    np.testing.assert_allclose(accuracy, run.val_accuracy[1:], atol=1e-9)
+    assert evaluate(model, DIGITS)[1] == pytest.approx(run.val_loss[-1], rel=1e-5)
+    assert recorder.used[:, 0].tolist() == [0.3] * 6
+    with pytest.raises(ValueError, match="per_epoch must divide the 6 updates, was 4"):
+        plain_loop(model, DIGITS, optimizer, rows, per_epoch=4)

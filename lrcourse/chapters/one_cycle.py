@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lrcourse._checks import choice
 from lrcourse.exercises.checking import exercise
 from lrcourse.explore.words import each_state, in_words
-from lrcourse.results import best, middle
+from lrcourse.results import best, middle, off_plan
 from lrcourse.schedules import (
     Constant,
     Cosine,
@@ -393,14 +393,13 @@ def cycle(how: str, lr: float, seed: int) -> dict[str, Any]:
     from torch.optim.lr_scheduler import OneCycleLR
 
     from lrcourse.data import digits
-    from lrcourse.drivers import record
     from lrcourse.models import mlp
     from lrcourse.randomness import batches, seeded
-    from lrcourse.training import evaluate
+    from lrcourse.training import plain_loop
 
     plan, data, model = plan_of(how, lr), digits(), seeded(mlp, seed)
     rows = batches(len(data.x_train), BATCH, STEPS, seed)
-    optimizer, wrong = SGD(model.parameters(), lr=lr, momentum=FIXED), []
+    optimizer = SGD(model.parameters(), lr=lr, momentum=FIXED)
     low, high = plan.momentum_range or (FIXED, FIXED)
     scheduler = OneCycleLR(
         optimizer,
@@ -411,18 +410,17 @@ def cycle(how: str, lr: float, seed: int) -> dict[str, Any]:
         base_momentum=low,
         max_momentum=high,
     )
-    per_epoch = how == "stepped once an epoch"
-    with record(optimizer) as recorder:
-        for t, batch in enumerate(rows):
-            optimizer.zero_grad()
-            loss = data.loss_of(model(data.x_train[batch]), data.y_train[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            end_of_epoch = (t + 1) % PER_EPOCH == 0
-            if t + 1 < STEPS and (end_of_epoch or not per_epoch):  # one more step raises
-                scheduler.step()
-            if end_of_epoch:
-                wrong.append(100 * (1 - evaluate(model, data)[2]))
+    hook, times = (
+        ("epoch_ends", EPOCHS) if how == "stepped once an epoch" else ("batch_ends", STEPS)
+    )
+
+    def step() -> None:
+        if scheduler.last_epoch + 1 < times:  # one more step raises
+            scheduler.step()
+
+    recorder, accuracy = plain_loop(
+        model, data, optimizer, rows, per_epoch=PER_EPOCH, **{hook: step}
+    )
     updates = np.arange(STEPS)
     momentum = plan.momentum(updates)
     return {
@@ -430,26 +428,8 @@ def cycle(how: str, lr: float, seed: int) -> dict[str, Any]:
         "planned": ("step", plan(updates)),
         "used_momentum": ("step", recorder.used_momentum[:, 0]),
         "planned_momentum": ("step", np.full(STEPS, FIXED) if momentum is None else momentum),
-        "mistakes": ("epoch", wrong),
+        "mistakes": ("epoch", 100 * (1 - accuracy)),
     }
-
-
-def off_plan(runs: xr.Dataset) -> xr.DataArray:
-    """Return how many updates used another rate or momentum than planned, in any seed.
-
-    Parameters
-    ----------
-    runs : Dataset over how, seed and step
-        As `cycle` returns them.
-
-    Returns
-    -------
-    DataArray over how
-    """
-    apart = abs(runs.used - runs.planned) > 1e-9 * runs.planned.max()
-    apart = apart | (abs(runs.used_momentum - runs.planned_momentum) > 1e-9)
-    off: xr.DataArray = apart.any(set(apart.dims) - {"how", "step"}).sum("step")
-    return off
 
 
 def said_of_cycles(runs: xr.Dataset) -> xr.DataArray:

@@ -302,7 +302,7 @@ def _cosine_drawn_first(optimizer: Optimizer) -> dict[str, Callable[[], object]]
     for _ in range(UPDATES):  # let us see what it looks like ...
         curve.append(scheduler.get_last_lr()[0])
         scheduler.step()
-    return {"batch ends": scheduler.step}  # ... and train
+    return {"batch_ends": scheduler.step}  # ... and train
 
 
 def _steps_drawn_first(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
@@ -312,31 +312,31 @@ def _steps_drawn_first(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
     for _ in range(EPOCHS):
         curve.append(scheduler.get_last_lr()[0])
         scheduler.step()
-    return {"epoch ends": scheduler.step}
+    return {"epoch_ends": scheduler.step}
 
 
 def _before_each_epoch(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
     from torch.optim.lr_scheduler import MultiStepLR
 
-    return {"epoch starts": MultiStepLR(optimizer, [5, 9]).step}
+    return {"epoch_starts": MultiStepLR(optimizer, [5, 9]).step}
 
 
 def _per_batch(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
     from torch.optim.lr_scheduler import StepLR
 
-    return {"batch ends": StepLR(optimizer, step_size=4).step}  # four epochs were meant
+    return {"batch_ends": StepLR(optimizer, step_size=4).step}  # four epochs were meant
 
 
 def _per_epoch(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
     from torch.optim.lr_scheduler import CosineAnnealingLR
 
-    return {"epoch ends": CosineAnnealingLR(optimizer, UPDATES).step}  # batches were meant
+    return {"epoch_ends": CosineAnnealingLR(optimizer, UPDATES).step}  # batches were meant
 
 
 def _of_half_the_length(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
     from torch.optim.lr_scheduler import CosineAnnealingLR
 
-    return {"batch ends": CosineAnnealingLR(optimizer, UPDATES // 2).step}
+    return {"batch_ends": CosineAnnealingLR(optimizer, UPDATES // 2).step}
 
 
 def _both_stepped(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
@@ -349,7 +349,7 @@ def _both_stepped(optimizer: Optimizer) -> dict[str, Callable[[], object]]:
         up.step()
         down.step()
 
-    return {"batch ends": both}
+    return {"batch_ends": both}
 
 
 FAULTS = {
@@ -406,27 +406,17 @@ def faulty(fault: str, seed: int) -> dict[str, Any]:
     from torch.optim import SGD
 
     from lrcourse.data import digits, mislabelled
-    from lrcourse.drivers import record
     from lrcourse.models import mlp
     from lrcourse.randomness import batches, seeded
-    from lrcourse.training import evaluate
+    from lrcourse.training import plain_loop
 
     data, model = mislabelled(digits(), 0.4), seeded(mlp, seed)
-    rows = batches(len(data.x_train), 16, UPDATES, seed).reshape(EPOCHS, PER_EPOCH, 16)
-    optimizer, accuracy = SGD(model.parameters(), lr=PEAK), []
-    with warnings.catch_warnings(), record(optimizer) as recorder:
+    rows = batches(len(data.x_train), 16, UPDATES, seed)
+    optimizer = SGD(model.parameters(), lr=PEAK)
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-        act = FAULTS[fault].rule(optimizer)
-        for epoch in rows:
-            act.get("epoch starts", int)()
-            for batch in epoch:
-                optimizer.zero_grad()
-                loss = data.loss_of(model(data.x_train[batch]), data.y_train[batch])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                act.get("batch ends", int)()
-            act.get("epoch ends", int)()
-            accuracy.append(evaluate(model, data)[2])
+        hooks = FAULTS[fault].rule(optimizer)
+        recorder, accuracy = plain_loop(model, data, optimizer, rows, per_epoch=PER_EPOCH, **hooks)
     return {"used": ("step", recorder.used[:, 0]), "accuracy": ("epoch", accuracy)}
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lrcourse._checks import choice
 from lrcourse.exercises.checking import exercise
 from lrcourse.explore.words import each_state, in_words
-from lrcourse.results import final, good_range, middle
+from lrcourse.results import final, good_range, middle, off_plan
 from lrcourse.schedules import Constant, LinearWarmup, warmup
 
 if TYPE_CHECKING:
@@ -466,43 +466,38 @@ def ramp(how: str, lr: float, seed: int) -> dict[str, Any]:
     from torch.optim.lr_scheduler import ConstantLR, LambdaLR, LinearLR
 
     from lrcourse.data import digits
-    from lrcourse.drivers import record
     from lrcourse.models import mlp
     from lrcourse.randomness import batches, seeded
-    from lrcourse.training import evaluate
+    from lrcourse.training import plain_loop
 
     data, model = digits(), seeded(partial(mlp, DEEP, "relu"), seed)
     rows = batches(len(data.x_train), 128, EPOCHS * PER_EPOCH, seed)
-    optimizer, wrong = Adam(model.parameters(), lr=lr), []
+    optimizer = Adam(model.parameters(), lr=lr)
     first, plan = 1 / (WARMUP + 1), planned(RAMPS[choice("how", how, RAMPS)][0], lr)
-    after_batch: Callable[[], object] = int
-    after_epoch: Callable[[], object] = int
+    late = iter(plan[PER_EPOCH - 1 :: PER_EPOCH])
+
+    def set_late() -> None:
+        """Set the rate of the epoch when the epoch is over."""
+        optimizer.param_groups[0]["lr"] = next(late)
+
+    hooks: dict[str, Callable[[], object]] = {}
     if how == "linear":
-        after_batch = LinearLR(optimizer, first, total_iters=WARMUP).step
+        hooks["batch_ends"] = LinearLR(optimizer, first, total_iters=WARMUP).step
     elif how == "constant":
-        after_batch = ConstantLR(optimizer, 1 / 3, total_iters=WARMUP).step
+        hooks["batch_ends"] = ConstantLR(optimizer, 1 / 3, total_iters=WARMUP).step
     elif how == "begins at rate 0":
-        after_batch = LambdaLR(optimizer, lambda t: min(1.0, t / WARMUP)).step
+        hooks["batch_ends"] = LambdaLR(optimizer, lambda t: min(1.0, t / WARMUP)).step
     elif how == "stepped once an epoch":
-        after_epoch = LinearLR(optimizer, first, total_iters=WARMUP).step
+        hooks["epoch_ends"] = LinearLR(optimizer, first, total_iters=WARMUP).step
     elif how == "counted in epochs":
-        after_batch = LinearLR(optimizer, 1 / 3, total_iters=WARMUP // PER_EPOCH).step
-    with record(optimizer) as recorder:
-        for t, batch in enumerate(rows):
-            optimizer.zero_grad()
-            loss = data.loss_of(model(data.x_train[batch]), data.y_train[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            after_batch()
-            if (t + 1) % PER_EPOCH == 0:
-                wrong.append(100 * (1 - evaluate(model, data)[2]))
-                after_epoch()
-                if how == "one epoch late":  # the rate of this epoch, set when it is over
-                    optimizer.param_groups[0]["lr"] = plan[t]
+        hooks["batch_ends"] = LinearLR(optimizer, 1 / 3, total_iters=WARMUP // PER_EPOCH).step
+    elif how == "one epoch late":
+        hooks["epoch_ends"] = set_late
+    recorder, accuracy = plain_loop(model, data, optimizer, rows, per_epoch=PER_EPOCH, **hooks)
     return {
         "used": ("step", recorder.used[:, 0]),
         "planned": ("step", plan),
-        "mistakes": ("epoch", wrong),
+        "mistakes": ("epoch", 100 * (1 - accuracy)),
     }
 
 
@@ -647,11 +642,3 @@ def said_of_ramps(runs: xr.Dataset) -> xr.DataArray:
         return f"{RAMPS[how][1]}{of if off else ''} It ends with {share_of(wrong)} mistakes."
 
     return each_state(words, ended.how, off, ended)
-
-
-def off_plan(runs: xr.Dataset) -> xr.DataArray:
-    """Return how many updates used another rate than planned, in any seed."""
-    apart = abs(runs.used - runs.planned) > 1e-9 * runs.planned.max()
-    rest = [dim for dim in apart.dims if dim not in ("how", "step")]
-    off: xr.DataArray = apart.any(rest).sum("step")
-    return off

@@ -567,32 +567,6 @@ def accumulate(how: str, lr: float, seed: int) -> dict[str, Any]:
     }
 
 
-def off_plan(runs: xr.Dataset) -> xr.DataArray:
-    """Return how many updates used another rate than planned, in any seed.
-
-    Parameters
-    ----------
-    runs : Dataset over how, and seed and step
-        With ``used`` and ``planned``, as `accumulate` returns them.
-
-    Returns
-    -------
-    DataArray
-        Over ``how``.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> rates = {"used": ("step", [0.1, 0.0]), "planned": ("step", [0.1, 0.05])}
-    >>> off_plan(xr.Dataset(rates).expand_dims(how=["four parts"])).values
-    array([1])
-    """
-    apart = abs(runs.used - runs.planned) > 1e-9 * runs.planned.max()
-    rest = [dim for dim in apart.dims if dim not in ("how", "step")]
-    off: xr.DataArray = apart.any(rest).sum("step")
-    return off
-
-
 def said_of_loops(runs: xr.Dataset) -> xr.DataArray:
     """Return what each loop makes of its plan, and where it ends.
 
@@ -615,7 +589,7 @@ def said_of_loops(runs: xr.Dataset) -> xr.DataArray:
     ' 1 of 2 updates is off the plan. The loss ends at 0.25.'
     """
     from lrcourse.explore.words import each_state, in_words
-    from lrcourse.results import middle
+    from lrcourse.results import middle, off_plan
 
     off, steps = off_plan(runs), runs.sizes["step"]
     ended = middle(runs.val_loss.isel(eval_step=-1, drop=True), better="low")

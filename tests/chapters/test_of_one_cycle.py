@@ -26,7 +26,6 @@ from lrcourse.chapters.one_cycle import (
     interval,
     moves,
     of_ending,
-    off_plan,
     per_cent,
     plan_of,
     rivals,
@@ -39,7 +38,7 @@ from lrcourse.cubes import load
 from lrcourse.data import digits
 from lrcourse.drivers import record
 from lrcourse.models import mlp
-from lrcourse.results import best, judged_elsewhere, middle
+from lrcourse.results import best, judged_elsewhere, middle, off_plan
 from lrcourse.schedules import OneCycle
 from lrcourse.training import fit
 

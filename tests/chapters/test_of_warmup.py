@@ -21,7 +21,6 @@ from lrcourse.chapters.warmup import (
     mistakes,
     network,
     normalised,
-    off_plan,
     optimizer_of,
     planned,
     ramp,
@@ -35,7 +34,7 @@ from lrcourse.curvature import divisors, hessian_product
 from lrcourse.data import digits
 from lrcourse.models import mlp
 from lrcourse.randomness import batches
-from lrcourse.results import middle
+from lrcourse.results import middle, off_plan
 from lrcourse.training import fit, seeded
 
 OFF_PLAN = {

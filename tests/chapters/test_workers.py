@@ -22,7 +22,6 @@ from lrcourse.chapters.workers import (
     accumulate,
     all_weights,
     gradient_factor,
-    off_plan,
     recipes,
     said_of_loops,
     together,
@@ -30,6 +29,7 @@ from lrcourse.chapters.workers import (
 )
 from lrcourse.models import mlp
 from lrcourse.randomness import batches, seeded
+from lrcourse.results import off_plan
 from lrcourse.training import fit
 
 ROUNDING = 1e-12
