@@ -277,7 +277,7 @@ def said_of_rates(
             return f"{text} Best against best, {reference} ends lower."
         if last < 0:
             return f"{text} Best against best, it ends lower than {reference}."
-        return f"{text} Best against best, no clear difference to {reference}."
+        return f"{text} Best against best, no clear difference from {reference}."
 
     return each_state(
         words,
