@@ -22,6 +22,7 @@ from lrcourse.chapters.batch_size import (
 )
 from lrcourse.cubes import load
 from lrcourse.randomness import batches, seeded
+from lrcourse.results import best, middle
 
 SIZES = [2**k for k in range(1, 11)]
 
@@ -147,3 +148,30 @@ def test_no_good_rate_of_the_cube_lies_at_the_end_of_its_grid(method):
     from lrcourse.results import best, middle
 
     assert not best(middle(load("batch_size").val_loss.sel(optimizer=method))).at_edge.any()
+
+
+def test_what_the_text_says_of_the_rates_is_recorded():
+    rates = good_middle(middle(load("batch_size").val_loss))
+    grown = rates.sel(batch_size=128) / rates.sel(batch_size=2)
+    momentum = grown.sel(optimizer="momentum")
+    said = {"4 epochs": 61, "16 epochs": 34, "128 updates": 10}
+    for budget, factor in said.items():
+        assert momentum.sel(budget=budget).item() == pytest.approx(factor, rel=0.05)
+    ratio = rates.sel(optimizer="momentum") / 0.1 / rates.sel(optimizer="SGD")
+    of = ratio.sel(budget="4 epochs")
+    assert of.sel(batch_size=[2, 8]).max() < 1.25
+    assert of.sel(batch_size=128).item() == pytest.approx(5, abs=0.5)
+    t = np.arange(32)  # updates of 4 epochs at batch 128, at a rate that falls to 0
+    velocity, rate = 1 - 0.9 ** (t + 1), 1 - t / 32
+    assert np.average(velocity, weights=rate) == pytest.approx(0.6, abs=0.01)
+
+
+def test_what_the_text_says_of_goals_and_half_lives_is_recorded():
+    needed = best(middle(load("batch_size_goal").updates)).value.sel(goal=0.3)
+    few = needed.sel(batch_size=[128, 1024]).isel(case=[0, 1, 2])
+    assert few.transpose("case", "batch_size").values.tolist() == [[17, 16], [7, 5], [11, 8]]
+    losses = best(middle(load("batch_size_beta2").val_loss)).value
+    over = losses / losses.min("half_life")
+    high = over.where(over.half_life > 16).max("half_life")
+    assert high.max().item() == pytest.approx(1.28, abs=0.01)
+    assert int(high.batch_size[int(high.argmax("batch_size"))]) == 16
